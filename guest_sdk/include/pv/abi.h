@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ABI between a paravirtualized guest and pvisor, version 1; hypercalls.md explains it. Printed from the
+ * table in pvisor/abi by `make gen`: change the table, not this file.
+ */
+
+#ifndef PV_ABI_H
+#define PV_ABI_H
+
+/* Version and discovery. */
+#define PV_ABI_VERSION         1              /* the version of the ABI described here */
+#define PV_CPUID_BASE          0x40000000     /* CPUID leaf: EAX = highest leaf, EBX ECX EDX = signature */
+#define PV_CPUID_VERSION       0x40000001     /* CPUID leaf: EAX = ABI version, EBX = hypercall pages */
+#define PV_CPUID_FEATURES      0x40000002     /* CPUID leaf: EAX = features 0-31, EBX = features 32-63 */
+#define PV_CPUID_HIGHEST       0x40000002     /* the highest leaf of this version */
+#define PV_CPUID_SIGNATURE     "pvisorpvisor" /* EBX, ECX, EDX of PV_CPUID_BASE as 12 bytes */
+#define PV_CPUID_SIGNATURE_EBX 0x73697670     /* its bytes 0-3 */
+#define PV_CPUID_SIGNATURE_ECX 0x7670726f     /* its bytes 4-7 */
+#define PV_CPUID_SIGNATURE_EDX 0x726f7369     /* its bytes 8-11 */
+
+/* Hypercall page and address space. */
+#define PV_PAGE_BYTES     4096               /* a page, a frame */
+#define PV_STUB_BYTES     32                 /* from one stub of the hypercall page to the next */
+#define PV_CALLS_PER_PAGE 128                /* stubs in a hypercall page */
+#define PV_HOLE_START     0xffff800000000000 /* first address of the hypervisor's hole */
+#define PV_HOLE_END       0xffff880000000000 /* first address after the hypervisor's hole */
+#define PV_POISON         0xdeadc0dedeadc0de /* what RCX and R11 hold after a call under --debug-abi */
+
+/* ELF note. */
+#define PV_ELF_NOTE_NAME "pvisor" /* the note's name */
+#define PV_ELF_NOTE_TYPE 1        /* the note's type; its body is struct pv_elf_note */
+
+/* Start state. */
+#define PV_START_MAGIC 0x74726174737670 /* struct pv_start_info.magic: the bytes "pvstart", 0 */
+#define PV_STACK_BYTES 65536            /* the stack that a guest starts on */
+
+/* Limits. */
+#define PV_CMDLINE_MAX       4095  /* longest command line, without its NUL */
+#define PV_CONSOLE_WRITE_MAX 65536 /* most bytes that one CONSOLE_WRITE takes */
+#define PV_CONSOLE_READ_MAX  65536 /* most bytes that one CONSOLE_READ gives */
+
+/* Shutdown reasons. */
+#define PV_SHUTDOWN_POWEROFF 0 /* the guest is done; the status says how it went */
+#define PV_SHUTDOWN_REBOOT   1 /* start again; today's pvisor ends the run */
+#define PV_SHUTDOWN_CRASH    2 /* the guest reports its own failure */
+
+/* Errors: a hypercall's result is negative, -PV_EFAULT for instance. Linux's numbers. */
+/*
+ * a pointer names memory that the guest kernel may not use in that way: not mapped, not writable, not
+ * canonical, or in the hypervisor's hole
+ */
+#define PV_EFAULT 14
+#define PV_EINVAL 22 /* an argument has a value outside its meaning, or a 32-bit one has bits above bit 31 */
+#define PV_ENOSYS 38 /* there is no such call, or it belongs to a feature that is not offered */
+
+/* Features: the mask within its 64-bit word, and the bit's number. */
+/*
+ * VMCALL works outside the hypercall page as well, with the call's number in EAX. Offered with `--transport
+ * vmcall`.
+ */
+#define PV_FEATURE_RAW_VMCALL     0x1
+#define PV_FEATURE_RAW_VMCALL_BIT 0   /* its number */
+#define PV_FEATURE_CONSOLE_INPUT     0x2 /* CONSOLE_READ works. Today's pvisor always offers it. */
+#define PV_FEATURE_CONSOLE_INPUT_BIT 1   /* its number */
+
+/* Hypercall numbers. */
+#define PV_HC_ABI_VERSION   0x00 /* Which version of the ABI is this? */
+#define PV_HC_FEATURES      0x01 /* Which features are offered? */
+#define PV_HC_NOOP          0x02 /* Do nothing, and return. */
+#define PV_HC_CONSOLE_WRITE 0x10 /* Write bytes to the console. */
+#define PV_HC_CONSOLE_READ  0x11 /* Read bytes that have arrived on the console. */
+#define PV_HC_TIME_GET      0x20 /* What time is it? */
+#define PV_HC_YIELD         0x30 /* Give the CPU away for a while. */
+#define PV_HC_BLOCK         0x31 /* Sleep until an event arrives. */
+#define PV_HC_SHUTDOWN      0x32 /* End the domain. */
+
+#ifdef __ASSEMBLER__
+
+/* Offsets of the structs' members, for assembly. */
+#define PV_ELF_NOTE_ABI_VERSION      0   /* struct pv_elf_note */
+#define PV_ELF_NOTE_RESERVED         4   /* struct pv_elf_note */
+#define PV_ELF_NOTE_NEEDED_FEATURES  8   /* struct pv_elf_note */
+#define PV_START_INFO_MAGIC          0   /* struct pv_start_info */
+#define PV_START_INFO_ABI_VERSION    8   /* struct pv_start_info */
+#define PV_START_INFO_SIZE_BYTES     12  /* struct pv_start_info */
+#define PV_START_INFO_FEATURES       16  /* struct pv_start_info */
+#define PV_START_INFO_HYPERCALL_PAGE 24  /* struct pv_start_info */
+#define PV_START_INFO_MEMORY_BYTES   32  /* struct pv_start_info */
+#define PV_START_INFO_KERNEL_START   40  /* struct pv_start_info */
+#define PV_START_INFO_KERNEL_END     48  /* struct pv_start_info */
+#define PV_START_INFO_STACK_BOTTOM   56  /* struct pv_start_info */
+#define PV_START_INFO_STACK_TOP      64  /* struct pv_start_info */
+#define PV_START_INFO_ROOT_TABLE     72  /* struct pv_start_info */
+#define PV_START_INFO_FIRST_FREE     80  /* struct pv_start_info */
+#define PV_START_INFO_CMDLINE        88  /* struct pv_start_info */
+#define PV_START_INFO_CMDLINE_BYTES  96  /* struct pv_start_info */
+#define PV_START_INFO_DOMID          100 /* struct pv_start_info */
+#define PV_TIME_SYSTEM_NS            0   /* struct pv_time */
+#define PV_TIME_WALL_S               8   /* struct pv_time */
+#define PV_TIME_WALL_NS              16  /* struct pv_time */
+#define PV_TIME_RESERVED             20  /* struct pv_time */
+
+#else /* !__ASSEMBLER__ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define PV_STATIC_ASSERT static_assert
+#else
+#define PV_STATIC_ASSERT _Static_assert
+#endif
+
+typedef uint64_t pv_gva_t; /* a guest-virtual address */
+typedef uint64_t pv_gpa_t; /* a guest-physical address */
+
+/* The body of the ELF note, by which a guest says what it needs. */
+struct pv_elf_note {
+    uint32_t abi_version;     /* the ABI version the guest was written for */
+    uint32_t reserved;        /* 0 */
+    uint64_t needed_features; /* the features without which it cannot run, one bit each */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_elf_note) == 16, "size of pv_elf_note");
+PV_STATIC_ASSERT(offsetof(struct pv_elf_note, abi_version) == 0, "pv_elf_note.abi_version");
+PV_STATIC_ASSERT(offsetof(struct pv_elf_note, reserved) == 4, "pv_elf_note.reserved");
+PV_STATIC_ASSERT(offsetof(struct pv_elf_note, needed_features) == 8, "pv_elf_note.needed_features");
+
+/* What a guest is told at its start; RDI holds the address. Written once, before the guest runs. */
+struct pv_start_info {
+    uint64_t magic;          /* PV_START_MAGIC */
+    uint32_t abi_version;    /* the ABI version of the hypervisor */
+    uint32_t size_bytes;     /* size of this struct; a later version may be longer */
+    uint64_t features;       /* the features offered, one bit each */
+    pv_gva_t hypercall_page; /* the first hypercall page */
+    uint64_t memory_bytes;   /* size of the domain's memory, which begins at GPA 0 */
+    pv_gpa_t kernel_start;   /* first byte of the kernel image */
+    pv_gpa_t kernel_end;     /* first byte after the kernel image, rounded up to a page */
+    pv_gva_t stack_bottom;   /* lowest byte of the stack; the page below is not mapped */
+    pv_gva_t stack_top;      /* first byte after the stack; RSP at the start */
+    pv_gpa_t root_table;     /* the top-level page table (PML4) */
+    pv_gpa_t first_free;     /* frames from here to memory_bytes are unused */
+    pv_gva_t cmdline;        /* the command line, ended by NUL */
+    uint32_t cmdline_bytes;  /* its length without the NUL */
+    uint32_t domid;          /* the domain's number */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_start_info) == 104, "size of pv_start_info");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, magic) == 0, "pv_start_info.magic");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, abi_version) == 8, "pv_start_info.abi_version");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, size_bytes) == 12, "pv_start_info.size_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, features) == 16, "pv_start_info.features");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, hypercall_page) == 24, "pv_start_info.hypercall_page");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, memory_bytes) == 32, "pv_start_info.memory_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, kernel_start) == 40, "pv_start_info.kernel_start");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, kernel_end) == 48, "pv_start_info.kernel_end");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, stack_bottom) == 56, "pv_start_info.stack_bottom");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, stack_top) == 64, "pv_start_info.stack_top");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, root_table) == 72, "pv_start_info.root_table");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, first_free) == 80, "pv_start_info.first_free");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, cmdline) == 88, "pv_start_info.cmdline");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, cmdline_bytes) == 96, "pv_start_info.cmdline_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_start_info, domid) == 100, "pv_start_info.domid");
+
+/* A moment, as TIME_GET gives it. */
+struct pv_time {
+    uint64_t system_ns; /* virtual nanoseconds since the domain started; never goes back */
+    uint64_t wall_s;    /* UTC: whole seconds since 1970-01-01T00:00:00Z */
+    uint32_t wall_ns;   /* UTC: nanoseconds within the second, 0 to 999999999 */
+    uint32_t reserved;  /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_time) == 24, "size of pv_time");
+PV_STATIC_ASSERT(offsetof(struct pv_time, system_ns) == 0, "pv_time.system_ns");
+PV_STATIC_ASSERT(offsetof(struct pv_time, wall_s) == 8, "pv_time.wall_s");
+PV_STATIC_ASSERT(offsetof(struct pv_time, wall_ns) == 16, "pv_time.wall_ns");
+PV_STATIC_ASSERT(offsetof(struct pv_time, reserved) == 20, "pv_time.reserved");
+
+#endif /* !__ASSEMBLER__ */
+
+#endif /* PV_ABI_H */

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hypercalls as C functions; hypercalls.md explains each. Printed from the table in pvisor/abi by `make
+ * gen`: change the table, not this file.
+ */
+
+#ifndef PV_HYPERCALL_H
+#define PV_HYPERCALL_H
+
+#include <pv/abi.h>
+
+#if !defined(__x86_64__)
+#error "pv/hypercall.h is for x86-64"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The first hypercall page: the guest defines this variable and sets it from pv_start_info.hypercall_page
+ * before the first call (the SDK's start code does).
+ *
+ * Compile with -mno-red-zone. `call` pushes a return address, and a compiler that uses the red zone keeps its
+ * variables just where that lands.
+ */
+extern const unsigned char *pv_hypercall_page;
+
+/*
+ * Any call, by number and with as many arguments as it takes. A call orders memory: the compiler moves no
+ * access across it, and the hypervisor sees all that was written before.
+ */
+static inline int64_t pv_hypercall0(uint32_t nr)
+{
+    const unsigned char *stub = pv_hypercall_page + (uint64_t)nr * PV_STUB_BYTES;
+    int64_t result;
+    __asm__ volatile("call *%1"
+                     : "=a"(result)
+                     : "r"(stub)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+static inline int64_t pv_hypercall1(uint32_t nr, uint64_t a)
+{
+    const unsigned char *stub = pv_hypercall_page + (uint64_t)nr * PV_STUB_BYTES;
+    int64_t result;
+    __asm__ volatile("call *%1"
+                     : "=a"(result)
+                     : "r"(stub), "D"(a)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+static inline int64_t pv_hypercall2(uint32_t nr, uint64_t a, uint64_t b)
+{
+    const unsigned char *stub = pv_hypercall_page + (uint64_t)nr * PV_STUB_BYTES;
+    int64_t result;
+    __asm__ volatile("call *%1"
+                     : "=a"(result)
+                     : "r"(stub), "D"(a), "S"(b)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+static inline int64_t pv_hypercall3(uint32_t nr, uint64_t a, uint64_t b, uint64_t c)
+{
+    const unsigned char *stub = pv_hypercall_page + (uint64_t)nr * PV_STUB_BYTES;
+    int64_t result;
+    __asm__ volatile("call *%1"
+                     : "=a"(result)
+                     : "r"(stub), "D"(a), "S"(b), "d"(c)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+static inline int64_t pv_hypercall4(uint32_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    const unsigned char *stub = pv_hypercall_page + (uint64_t)nr * PV_STUB_BYTES;
+    int64_t result;
+    register uint64_t r10 __asm__("r10") = d;
+    __asm__ volatile("call *%1"
+                     : "=a"(result)
+                     : "r"(stub), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+static inline int64_t pv_hypercall5(uint32_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+    const unsigned char *stub = pv_hypercall_page + (uint64_t)nr * PV_STUB_BYTES;
+    int64_t result;
+    register uint64_t r10 __asm__("r10") = d;
+    register uint64_t r8 __asm__("r8") = e;
+    __asm__ volatile("call *%1"
+                     : "=a"(result)
+                     : "r"(stub), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+/* Which version of the ABI is this? Result: the ABI version, PV_ABI_VERSION or greater. */
+static inline int64_t pv_abi_version(void)
+{
+    return pv_hypercall0(PV_HC_ABI_VERSION);
+}
+
+/*
+ * Which features are offered? Result: the 64 bits of that word; 0 for a word that no feature has reached yet;
+ * -PV_EINVAL.
+ */
+static inline int64_t pv_features(uint32_t word)
+{
+    return pv_hypercall1(PV_HC_FEATURES, word);
+}
+
+/* Do nothing, and return. Result: 0. */
+static inline int64_t pv_noop(void)
+{
+    return pv_hypercall0(PV_HC_NOOP);
+}
+
+/*
+ * Write bytes to the console. Result: how many bytes were written: the lesser of size_bytes and
+ * PV_CONSOLE_WRITE_MAX; -PV_EFAULT.
+ */
+static inline int64_t pv_console_write(const void *buffer, uint64_t size_bytes)
+{
+    return pv_hypercall2(PV_HC_CONSOLE_WRITE, (uint64_t)(uintptr_t)buffer, size_bytes);
+}
+
+/*
+ * Read bytes that have arrived on the console. Result: how many bytes were read, at most PV_CONSOLE_READ_MAX;
+ * 0 when there are none now; -PV_EFAULT or -PV_ENOSYS.
+ */
+static inline int64_t pv_console_read(void *buffer, uint64_t size_bytes)
+{
+    return pv_hypercall2(PV_HC_CONSOLE_READ, (uint64_t)(uintptr_t)buffer, size_bytes);
+}
+
+/* What time is it? Result: 0; -PV_EFAULT. */
+static inline int64_t pv_time_get(struct pv_time *time)
+{
+    return pv_hypercall1(PV_HC_TIME_GET, (uint64_t)(uintptr_t)time);
+}
+
+/* Give the CPU away for a while. Result: 0. */
+static inline int64_t pv_yield(void)
+{
+    return pv_hypercall0(PV_HC_YIELD);
+}
+
+/* Sleep until an event arrives. Result: 0, after an event. */
+static inline int64_t pv_block(void)
+{
+    return pv_hypercall0(PV_HC_BLOCK);
+}
+
+/* End the domain. Result: none: the call returns only with an error; -PV_EINVAL. */
+static inline int64_t pv_shutdown(uint32_t reason, uint32_t status)
+{
+    return pv_hypercall2(PV_HC_SHUTDOWN, reason, status);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PV_HYPERCALL_H */

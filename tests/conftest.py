@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all tests share: where the repository is, and which programs of the host a test needs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+_PROGRAMS = {"needs_qemu": "qemu-system-x86_64", "needs_gcc": "gcc"}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked needs_qemu or needs_gcc where that program is missing."""
+    for marker, program in _PROGRAMS.items():
+        if item.get_closest_marker(marker) is not None and shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """The checkout that these tests belong to."""
+    return Path(__file__).resolve().parent.parent
