@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPU: waiting, giving way, and the time. */
+#ifndef PV_CPU_H
+#define PV_CPU_H
+
+#include <stdint.h>
+
+/*
+ * Wait until something happens. Full: HLT. Para: BLOCK. Nothing can happen yet (the SDK has no interrupts, and ABI 1
+ * no events), so a guest that waits is never woken and pvisor ends it with status 124.
+ */
+void pv_cpu_idle(void);
+
+/* Let others run; returns at once or a little later. Full: PAUSE, a hint. Para: YIELD. */
+void pv_cpu_yield(void);
+
+/*
+ * Nanoseconds since the start; never goes back. Full: RDTSC, whose rate is 1 GHz under pvisor and another on other
+ * machines, where the result counts that machine's ticks. Para: TIME_GET.
+ */
+uint64_t pv_time_ns(void);
+
+#endif /* PV_CPU_H */

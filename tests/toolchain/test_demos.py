@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Demos are found by name, by their folder's name, and by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pvisor.errors import UsageError
+from pvisor.toolchain.demos import find_demo, list_demos
+
+
+@pytest.mark.parametrize("name", ["hello", "01-hello"])
+def test_by_name(name: str) -> None:
+    demo = find_demo(name)
+    assert (demo.name, demo.folder.name, demo.title()) == ("hello", "01-hello", "Hello, twice")
+    assert [source.name for source in demo.sources] == ["hello.c"]
+
+
+def test_by_path(tmp_path: Path) -> None:
+    folder = tmp_path / "07-mine"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="holds no C"):
+        find_demo(folder)
+    (folder / "b.S").write_text("")
+    (folder / "a.c").write_text("")
+    demo = find_demo(str(folder))
+    assert (demo.name, [source.name for source in demo.sources]) == ("mine", ["a.c", "b.S"])
+    assert (demo.expected, demo.title()) == (None, "mine")
+
+
+def test_an_unknown_one_is_one_line_that_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"helo: neither a demo .*hello.*") as caught:
+        find_demo("helo")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_demo_has_a_lab_sheet_and_an_expected_output() -> None:
+    for demo in list_demos():
+        assert (demo.folder / "README.md").is_file(), demo.name
+        assert demo.expected is not None, demo.name
