@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Both ends of a domain's console on the host: where its bytes go, and when typed bytes arrive."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+START_NS = 1_000_000
+"""Virtual time at which the first byte of input arrives."""
+BYTE_NS = 86_806
+"""Virtual time between two bytes of input: 10 bits at 115200 baud, as on the wire."""
+SILENCE_S = 0.05
+"""Host time after which a pipe that has given nothing counts as a live one, like a terminal."""
+
+
+class ConsoleInput(Protocol):
+    """Input that arrives in virtual time."""
+
+    def take(self, virtual_ns: int, n_bytes: int) -> bytes:
+        """At most n_bytes of what has arrived and was not taken yet."""
+
+    def has_arrived(self, virtual_ns: int) -> bool:
+        """Is there a byte to take?"""
+
+
+class NoInput:
+    """An input on which nothing ever arrives."""
+
+    def take(self, virtual_ns: int, n_bytes: int) -> bytes:
+        """Nothing."""
+        return b""
+
+    def has_arrived(self, virtual_ns: int) -> bool:
+        """Never."""
+        return False
+
+
+class HostInput:
+    """A host file descriptor as console input.
+
+    A file's or a pipe's bytes arrive at fixed virtual times, byte k at START_NS + k * BYTE_NS, so that runs
+    repeat; the host is waited for where a pipe is slow. A pipe that stays silent for SILENCE_S, and a
+    terminal, are live: their bytes arrive when they are there.
+    """
+
+    def __init__(self, fd: int, *, interrupted: Callable[[], bool] = lambda: False) -> None:
+        self._fd = fd
+        self._is_live = os.isatty(fd)
+        self._interrupted = interrupted
+        self._buffer = bytearray()
+        self._n_taken = 0
+        self._at_end = False
+
+    def has_arrived(self, virtual_ns: int) -> bool:
+        """Is there a byte to take at this virtual time?"""
+        return self._n_arrived(virtual_ns, 1) > 0
+
+    def take(self, virtual_ns: int, n_bytes: int) -> bytes:
+        """Take what has arrived, at most n_bytes."""
+        n = self._n_arrived(virtual_ns, n_bytes)
+        taken = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        self._n_taken += n
+        return taken
+
+    def _n_arrived(self, virtual_ns: int, n_wanted: int) -> int:
+        if self._is_live:
+            if not self._buffer:
+                self._fill(0.0)
+            return min(n_wanted, len(self._buffer))
+        n_due = 0 if virtual_ns < START_NS else (virtual_ns - START_NS) // BYTE_NS + 1 - self._n_taken
+        n_due = min(n_due, n_wanted)
+        while len(self._buffer) < n_due and not self._at_end and not self._is_live:
+            if not self._fill(SILENCE_S):
+                self._is_live = True
+        return max(0, min(n_due, len(self._buffer)))
+
+    def _fill(self, timeout_s: float) -> bool:
+        """Read what the host has; False when it had nothing within the time."""
+        deadline = time.monotonic() + timeout_s
+        while not self._at_end:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                ready, _, _ = select.select([self._fd], [], [], left)
+                if not ready:
+                    return False
+                data = os.read(self._fd, 65536)
+            except (OSError, ValueError):
+                data = b""
+            self._buffer += data
+            self._at_end = not data
+            return True
+        return True
+
+
+class ConsoleOutput:
+    """Where a guest's bytes go: kept, and handed on at once."""
+
+    def __init__(self, sink: Callable[[bytes], object] | None = None, *, keep: bool = True) -> None:
+        self._sink = sink
+        self._kept = bytearray()
+        self._keep = keep
+        self.n_bytes = 0
+        self.last_write_host_ns = 0
+
+    def write(self, data: bytes) -> None:
+        """Take bytes from the guest."""
+        self.n_bytes += len(data)
+        self.last_write_host_ns = time.monotonic_ns()
+        if self._keep:
+            self._kept += data
+        if self._sink is not None:
+            self._sink(data)
+
+    @property
+    def data(self) -> bytes:
+        """Everything written so far, where it is kept."""
+        return bytes(self._kept)
+
+    @property
+    def text(self) -> str:
+        """The same as text; bytes that are no UTF-8 are replaced."""
+        return self._kept.decode("utf-8", "replace")

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ELF and DWARF door: a guest's file as segments, notes, symbols and source lines.
+
+Only this file knows pyelftools. A file that is no sound x86 executable is refused in one line.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.dwarf.compileunit import CompileUnit
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from elftools.elf.segments import NoteSegment
+
+from pvisor.errors import GuestRefused, UsageError
+
+PF_X, PF_W, PF_R = 1, 2, 4
+"""Program-header flags (System V ABI, ch. 5)."""
+
+MACHINES = {"EM_X86_64": 64, "EM_386": 32}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A PT_LOAD program header: `data` at `paddr`, zeroes up to `memory_bytes`, seen at `vaddr`."""
+
+    vaddr: int
+    paddr: int
+    data: bytes = field(repr=False)
+    memory_bytes: int
+    flags: int
+
+    @property
+    def flag_text(self) -> str:
+        """`R-X` and the like."""
+        return "".join(c if self.flags & f else "-" for c, f in (("R", PF_R), ("W", PF_W), ("X", PF_X)))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An entry of a PT_NOTE segment."""
+
+    name: str
+    type: int
+    desc: bytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Symbol:
+    """A function of the guest."""
+
+    address: int
+    size_bytes: int
+    name: str
+    is_global: bool
+
+
+class ElfImage:
+    """An executable for x86, read whole and checked.
+
+    Raises UsageError when there is no such file, GuestRefused when it is not an ELF executable for x86 or
+    is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._content = _read_file(self.path)
+        if self._content[:4] != b"\x7fELF":
+            raise GuestRefused(f"{path}: not an ELF file; `pvisor build` makes guests from C")
+        try:
+            self._parse(ELFFile(io.BytesIO(self._content)))
+        except GuestRefused:
+            raise
+        except (
+            ELFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            IndexError,
+        ) as error:
+            raise GuestRefused(f"{path}: damaged ELF file ({type(error).__name__}: {error})") from error
+
+    def _parse(self, elf: ELFFile) -> None:
+        machine = elf["e_machine"]
+        if machine not in MACHINES or not elf.little_endian:
+            raise GuestRefused(
+                f"{self.path}: made for {elf.get_machine_arch()}, not for x86; build it for x86-64"
+            )
+        if elf["e_type"] != "ET_EXEC":
+            raise GuestRefused(
+                f"{self.path}: not a fixed-address executable ({elf['e_type']}); link it with -static -no-pie"
+            )
+        self.bits = MACHINES[machine]
+        self.entry: int = elf["e_entry"]
+        segments: list[Segment] = []
+        notes: list[Note] = []
+        for header in elf.iter_segments():
+            start, n_bytes = header["p_offset"], header["p_filesz"]
+            if start + n_bytes > len(self._content):
+                raise GuestRefused(
+                    f"{self.path}: truncated: a segment ends at byte {start + n_bytes}, "
+                    f"the file at {len(self._content)}"
+                )
+            if header["p_type"] == "PT_LOAD" and header["p_memsz"]:
+                if header["p_memsz"] < n_bytes:
+                    raise GuestRefused(
+                        f"{self.path}: damaged ELF file (a segment larger in the file than in memory)"
+                    )
+                segments.append(
+                    Segment(
+                        header["p_vaddr"],
+                        header["p_paddr"],
+                        self._content[start : start + n_bytes],
+                        header["p_memsz"],
+                        header["p_flags"],
+                    )
+                )
+            elif isinstance(header, NoteSegment):
+                notes.extend(_notes(self._content[start : start + n_bytes]))
+        if not segments:
+            raise GuestRefused(f"{self.path}: nothing to load (no PT_LOAD segment)")
+        self.segments = tuple(segments)
+        self.notes = tuple(notes)
+
+    def note(self, name: str, note_type: int) -> Note | None:
+        """The first note of that name and type."""
+        return next((note for note in self.notes if (note.name, note.type) == (name, note_type)), None)
+
+    @cached_property
+    def functions(self) -> tuple[Symbol, ...]:
+        """All function symbols by address; empty in a stripped file."""
+        found = set()
+        try:
+            for section in ELFFile(io.BytesIO(self._content)).iter_sections():
+                if not isinstance(section, SymbolTableSection):
+                    continue
+                for symbol in section.iter_symbols():
+                    info = symbol["st_info"]
+                    if (
+                        info["type"] in ("STT_FUNC", "STT_NOTYPE")
+                        and symbol.name
+                        and symbol["st_shndx"] != "SHN_ABS"
+                        and symbol["st_value"]
+                    ):
+                        found.add(
+                            Symbol(
+                                symbol["st_value"],
+                                symbol["st_size"] if info["type"] == "STT_FUNC" else 0,
+                                symbol.name,
+                                info["bind"] == "STB_GLOBAL",
+                            )
+                        )
+        except (ELFError, ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError):
+            return ()
+        return tuple(sorted(found))
+
+    def symbolize(self, address: int) -> str | None:
+        """`name+0x12` for an address inside the image, or None."""
+        functions = self.functions
+        at = bisect.bisect_right(functions, address, key=lambda symbol: symbol.address) - 1
+        while (
+            at >= 0 and functions[at].size_bytes == 0 and functions[at].address == functions[at - 1].address
+        ):
+            at -= 1  # of an alias pair, the one with a size
+        if at < 0 or not any(s.vaddr <= address < s.vaddr + s.memory_bytes for s in self.segments):
+            return None
+        symbol = functions[at]
+        if symbol.size_bytes and address >= symbol.address + symbol.size_bytes:
+            return None
+        return f"{symbol.name}+{address - symbol.address:#x}"
+
+    def source_line(self, address: int) -> str | None:
+        """`file.c:12` for an address, from the DWARF line table, or None."""
+        try:
+            elf = ELFFile(io.BytesIO(self._content))
+            if not elf.has_dwarf_info():
+                return None
+            for unit in elf.get_dwarf_info().iter_CUs():
+                found = _line_in_unit(elf, unit, address)
+                if found:
+                    return found
+        except (ELFError, ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError):
+            return None
+        return None
+
+
+def _line_in_unit(elf: ELFFile, unit: CompileUnit, address: int) -> str | None:
+    program = elf.get_dwarf_info().line_program_for_CU(unit)
+    if program is None:
+        return None
+    before = None
+    for entry in program.get_entries():
+        state = entry.state
+        if state is None:
+            continue
+        if before is not None and before.address <= address < state.address and not before.end_sequence:
+            # File numbers begin at 0 in DWARF 5 and at 1 before.
+            first = 0 if program["version"] >= 5 else 1
+            name = program["file_entry"][before.file - first].name.decode("utf-8", "replace")
+            return f"{name}:{before.line}"
+        before = None if state.end_sequence else state
+    return None
+
+
+def _notes(data: bytes) -> list[Note]:
+    """The entries of a note segment: sizes of name and body, type, each padded to 4 bytes (System V ABI)."""
+    notes = []
+    at = 0
+    while at + 12 <= len(data):
+        name_bytes, desc_bytes, note_type = (
+            int.from_bytes(data[at + i : at + i + 4], "little") for i in (0, 4, 8)
+        )
+        name_at = at + 12
+        desc_at = name_at + (name_bytes + 3 & ~3)
+        at = desc_at + (desc_bytes + 3 & ~3)
+        if desc_at + desc_bytes > len(data):
+            break
+        name = data[name_at : name_at + name_bytes].rstrip(b"\0").decode("ascii", "replace")
+        notes.append(Note(name, note_type, data[desc_at : desc_at + desc_bytes]))
+    return notes
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: a folder, not a guest; give an ELF file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None

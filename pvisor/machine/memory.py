@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A domain's RAM: one host buffer, and the only place where a guest-physical range is checked.
+
+The engine maps the same buffer, so host and guest see each other's writes at no cost. Nothing outside this
+file indexes the buffer.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from pvisor.errors import UsageError
+
+PAGE_BYTES = 4096
+
+
+class MemoryRangeError(ValueError):
+    """A guest-physical range that is not wholly inside the domain's RAM."""
+
+
+class GuestMemory:
+    """RAM of `size_bytes` bytes at guest-physical address 0, zeroed, allocated as it is touched.
+
+    Raises UsageError when the size is not a whole number of pages or more than the host has.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        if size_bytes < 1 << 20 or size_bytes % PAGE_BYTES:
+            raise UsageError(f"--memory: {size_bytes} bytes will not do; give whole pages, at least 1M")
+        host_bytes = host_memory_bytes()
+        if size_bytes > host_bytes:
+            raise UsageError(
+                f"--memory: {size_bytes >> 20}M is more than this host has ({host_bytes >> 20}M); give less"
+            )
+        try:
+            self._buffer = mmap.mmap(-1, size_bytes)
+        except (OSError, ValueError, OverflowError) as error:
+            raise UsageError(
+                f"--memory: the host gives no {size_bytes >> 20}M ({error}); give less"
+            ) from error
+        self.size_bytes = size_bytes
+
+    @property
+    def buffer(self) -> mmap.mmap:
+        """The host buffer, for the engine that maps it."""
+        return self._buffer
+
+    def check(self, gpa: int, n_bytes: int) -> None:
+        """Raise MemoryRangeError unless [gpa, gpa + n_bytes) is RAM."""
+        if gpa < 0 or n_bytes < 0 or gpa + n_bytes > self.size_bytes:
+            raise MemoryRangeError(f"[{gpa:#x}, {gpa + n_bytes:#x}) is not in [0, {self.size_bytes:#x})")
+
+    def read(self, gpa: int, n_bytes: int) -> bytes:
+        """Copy of a range."""
+        self.check(gpa, n_bytes)
+        return self._buffer[gpa : gpa + n_bytes]
+
+    def write(self, gpa: int, data: bytes | bytearray | memoryview) -> None:
+        """Store bytes at gpa."""
+        self.check(gpa, len(data))
+        self._buffer[gpa : gpa + len(data)] = bytes(data)
+
+    def read_u64(self, gpa: int) -> int:
+        """One little-endian 64-bit word."""
+        return int.from_bytes(self.read(gpa, 8), "little")
+
+    def write_u64(self, gpa: int, value: int) -> None:
+        """Store one little-endian 64-bit word."""
+        self.write(gpa, value.to_bytes(8, "little"))
+
+
+def host_memory_bytes() -> int:
+    """The host's physical memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
