@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The x86 decoder door: what instruction is this, and where are its operands?
+
+Only this file knows capstone's Python side. Decoding does not depend on the address, so results are kept by
+the instruction's bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import capstone
+from capstone import x86
+
+MAX_INSN_BYTES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A memory operand: segment:[base + index * scale + displacement]; names are capstone's, "" for none."""
+
+    segment: str
+    base: str
+    index: str
+    scale: int
+    displacement: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """An operand: exactly one of register, memory and immediate is given."""
+
+    size_bytes: int
+    register: str = ""
+    memory: Memory | None = None
+    immediate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A decoded instruction."""
+
+    mnemonic: str
+    n_bytes: int
+    operands: tuple[Operand, ...]
+    opcode: bytes
+    rex_w: bool
+    has_operand_size_prefix: bool
+    address_bytes: int
+    text: str
+
+
+def _decoder(mode: int) -> capstone.Cs:
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, mode)
+    decoder.detail = True
+    return decoder
+
+
+_DECODERS = {False: _decoder(capstone.CS_MODE_32), True: _decoder(capstone.CS_MODE_64)}
+
+
+@lru_cache(maxsize=4096)
+def decode(code: bytes, mode64: bool) -> Instruction | None:
+    """The instruction at the beginning of `code`, or None when there is none."""
+    insn = next(_DECODERS[mode64].disasm(code[:MAX_INSN_BYTES], 0), None)
+    if insn is None:
+        return None
+    name = insn.reg_name
+    operands = []
+    for op in insn.operands:
+        if op.type == x86.X86_OP_REG:
+            operands.append(Operand(op.size, register=name(op.reg)))
+        elif op.type == x86.X86_OP_IMM:
+            operands.append(Operand(op.size, immediate=op.imm))
+        else:
+            mem = op.mem
+            segment, base, index = (name(register) or "" for register in (mem.segment, mem.base, mem.index))
+            operands.append(Operand(op.size, memory=Memory(segment, base, index, mem.scale, mem.disp)))
+    return Instruction(
+        insn.mnemonic,
+        insn.size,
+        tuple(operands),
+        bytes(insn.opcode),
+        bool(insn.rex & 8),
+        insn.prefix[2] == 0x66,
+        insn.addr_size,
+        f"{insn.mnemonic} {insn.op_str}".strip(),
+    )
+
+
+def disassemble(code: bytes, mode64: bool) -> str:
+    """The instruction as text, or its bytes where it is none."""
+    insn = decode(code, mode64)
+    return insn.text if insn is not None else f"(bytes {code[:8].hex(' ')})"

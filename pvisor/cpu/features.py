@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the virtual CPU can do: one CPUID baseline for both wings that promises only what works.
+
+The real (Unicorn) CPU's CR0, CR4 and EFER are fixed when the engine is opened (shim/engine.c): paging, write
+protect, SSE and no-execute on; TSD, FSGSBASE, OSXSAVE off. Each bit that CPUID shows is backed by those.
+Numbers are of SDM 2A, CPUID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+PHYSICAL_BITS = 38
+"""Guest-physical addresses end below the hypervisor's frames (machine/frames.py)."""
+LINEAR_BITS = 48
+TSC_HZ = 1_000_000_000
+
+_VENDOR = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)  # "Genu", "ntel", "ineI": EBX, ECX, EDX
+_SIGNATURE = 0x0003_06C1  # family 6, model 0x3c: the Haswell that Unicorn plays
+_BRAND = b"pvisor virtual CPU @ 1.00GHz".ljust(48, b"\0")
+
+FPU, TSC, MSR, PAE, CX8, SEP = 1 << 0, 1 << 4, 1 << 5, 1 << 6, 1 << 8, 1 << 11
+PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2, PSE = (
+    1 << 13,
+    1 << 15,
+    1 << 19,
+    1 << 23,
+    1 << 24,
+    1 << 25,
+    1 << 26,
+    1 << 3,
+)
+SSE3, SSSE3, CX16, SSE4_1, SSE4_2, MOVBE, POPCNT = 1, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 22, 1 << 23
+HYPERVISOR = 1 << 31
+NX, GIB_PAGES, RDTSCP, LONG_MODE = 1 << 20, 1 << 26, 1 << 27, 1 << 29
+LAHF64 = 1
+
+_EDX_1 = FPU | PSE | TSC | MSR | PAE | CX8 | PGE | CMOV | CLFSH | MMX | FXSR | SSE | SSE2
+_ECX_1 = SSE3 | SSSE3 | CX16 | SSE4_1 | SSE4_2 | MOVBE | POPCNT
+
+CpuidLeaf = tuple[int, int, int, int]
+"""EAX, EBX, ECX, EDX."""
+
+
+def _four(data: bytes) -> CpuidLeaf:
+    a, b, c, d = (int.from_bytes(data[i : i + 4], "little") for i in (0, 4, 8, 12))
+    return a, b, c, d
+
+
+_BASE: Mapping[int, CpuidLeaf] = MappingProxyType(
+    {
+        0x0: (0x15, _VENDOR[0], _VENDOR[1], _VENDOR[2]),
+        0x1: (_SIGNATURE, 0x0001_0800, _ECX_1, _EDX_1),  # CLFLUSH line of 8 * 8 bytes, one logical processor
+        0x15: (1, TSC_HZ // 1_000_000, 1_000_000, 0),  # TSC = 1 MHz crystal * EBX / EAX
+        0x8000_0000: (0x8000_0008, 0, 0, 0),
+        0x8000_0001: (0, 0, LAHF64, NX | GIB_PAGES | RDTSCP | LONG_MODE),
+        0x8000_0002: _four(_BRAND[0:16]),
+        0x8000_0003: _four(_BRAND[16:32]),
+        0x8000_0004: _four(_BRAND[32:48]),
+        0x8000_0007: (0, 0, 0, 1 << 8),  # the TSC is invariant
+        0x8000_0008: (LINEAR_BITS << 8 | PHYSICAL_BITS, 0, 0, 0),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CpuidTable:
+    """CPUID of one domain: the baseline, and the leaves by which a guest finds the hypervisor, if it may."""
+
+    hypervisor_leaves: Mapping[int, CpuidLeaf]
+
+    def leaf(self, leaf: int) -> CpuidLeaf:
+        """EAX, EBX, ECX, EDX of a leaf. Beyond the highest: the highest basic leaf, as Intel's do."""
+        if leaf in self.hypervisor_leaves:
+            return self.hypervisor_leaves[leaf]
+        if leaf == 1 and self.hypervisor_leaves:
+            a, b, c, d = _BASE[1]
+            return a, b, c | HYPERVISOR, d
+        if leaf in _BASE:
+            return _BASE[leaf]
+        highest = _BASE[leaf & 0x8000_0000][0] if leaf < 0x4000_0000 or leaf >= 0x8000_0000 else 0
+        return (0, 0, 0, 0) if leaf <= highest else _BASE[0x15]

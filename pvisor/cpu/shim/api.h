@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The shim's functions, for Python (cffi parses this file) and for the C files that define them. */
+#ifndef PV_API_H
+#define PV_API_H
+#include <stddef.h>
+#include "types.h"
+
+/* Libraries and the self-test: once a process. 0 or a repair; text in `error` otherwise. */
+int pv_load_unicorn(const char *path, char *error, size_t error_size);
+int pv_load_capstone(const char *path, char *error, size_t error_size);
+uint32_t pv_unicorn_version(void);
+uint32_t pv_self_test(uint32_t wanted, char *error, size_t error_size);
+void pv_state_offsets(uint32_t offsets[6]);
+
+/* A vCPU on guest RAM (engine-physical 0 ...) and the hypervisor's frames. NULL: no engine could be made. */
+pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, void *owner);
+void pv_close(pv_vcpu *v);
+
+/* Runs until something needs Python; returns v->exit.reason. Completes the exit before. */
+uint32_t pv_run(pv_vcpu *v);
+void pv_complete(pv_vcpu *v);
+
+/* State, valid while the vCPU is stopped or inside an exit. 0 or Unicorn's error. */
+int pv_set_root(pv_vcpu *v, uint64_t root);
+int pv_set_gdtr(pv_vcpu *v, uint64_t base, uint32_t limit);
+uint64_t pv_get_rflags(pv_vcpu *v);
+int pv_set_rflags(pv_vcpu *v, uint64_t rflags);
+void pv_set_segment(pv_vcpu *v, int index, const pv_segment *segment);
+void pv_get_segment(pv_vcpu *v, int index, pv_segment *segment);
+uint32_t pv_cpl(pv_vcpu *v);
+int pv_set_cr0(pv_vcpu *v, uint64_t guest_bits);
+int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits);
+int pv_flush_tlb(pv_vcpu *v);
+void pv_new_epoch(pv_vcpu *v);
+int pv_forget_code(pv_vcpu *v, uint64_t gva);
+
+/* Guest-virtual memory through the real tables. Whole range or nothing: 0, or -1. */
+int pv_translate(pv_vcpu *v, uint64_t gva, uint64_t *physical, uint64_t *rights);
+int pv_copy_in(pv_vcpu *v, uint64_t gva, void *into, uint64_t n_bytes);
+int pv_copy_out(pv_vcpu *v, uint64_t gva, const void *from, uint64_t n_bytes);
+
+/* Native handlers, by wing ("full", "para"): how many, their names, switched on one by one. */
+uint32_t pv_native_count(const char *wing);
+const char *pv_native_name(const char *wing, uint32_t index);
+void pv_native_enable(pv_vcpu *v, const char *wing, uint32_t index);
+
+/* Trace: records so far, and forgetting them. */
+int pv_trace_start(pv_vcpu *v);
+const pv_record *pv_trace_records(pv_vcpu *v, uint32_t *n_records);
+void pv_trace_clear(pv_vcpu *v);
+
+/* Operations of `compare`. */
+int pv_operation_add(pv_vcpu *v, uint64_t address);
+const pv_operation *pv_operation_get(pv_vcpu *v, uint32_t index);
+void pv_operations_finish(pv_vcpu *v);
+
+/* Ctrl-C and SIGTERM: from install to restore a signal only sets flags. Returns the signal seen, or 0. */
+int pv_signals_install(void);
+void pv_signals_restore(void);
+int pv_signal_seen(void);
+
+/* What an exit costs at least on this engine (floor.c): ns per operation, or a negative number. */
+double pv_floor(const char *operation, uint64_t n_operations, int repair);
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The block hook: every translated block passes here before it runs.
+ *
+ * It counts retired instructions (and so virtual time), looks at one limit that stands for budget,
+ * events, signals and a full trace, and proves that the guest is not at CPL 0. It costs about a
+ * nanosecond a block, so what is rare is behind one comparison.
+ */
+#include "api.h"
+#include "shim.h"
+
+/*
+ * The count of a block depends on its bytes, its length and the mode. Within one epoch an address holds the
+ * same bytes in the same mode; the length tells apart blocks that were cut at different places. The epoch
+ * changes with the tables, with W^X flips and with the code segment.
+ */
+static struct slot *find_slot(struct engine *e, uint64_t address)
+{
+    return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
+}
+
+static struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
+{
+    struct slot *slot = find_slot(e, address);
+    uc_tb block = {0};
+    unicorn.ctl(e->uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &block);
+    slot->n_insns = block.icount;
+    slot->size_bytes = size;
+    slot->key = address ^ e->epoch;
+    if (unlikely(e->v.code_writable))
+        slot->size_bytes = 0;
+    if (unlikely(e->n_operations) && begins_or_ends_operation(e, address)) {
+        slot->size_bytes = 0; /* never found again: a probed block comes here every time */
+        follow_operation(e, address);
+    }
+    return slot;
+}
+
+/* What may interrupt the guest at a block boundary makes the limit 0; else the budget stands. */
+void refresh_limit(struct engine *e)
+{
+    pv_vcpu *v = &e->v;
+    bool event = v->event_pending && v->virtual_if;
+    bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
+    v->limit = event || trace_full ? 0 : v->budget;
+    if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
+        v->limit = 0;
+}
+
+static void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
+{
+    open_exit(e, reason, address, address);
+    stop(e);
+}
+
+/*
+ * In 64-bit mode Unicorn takes the CPL from a null descriptor when MOV SS loads one at CPL 1 (2.1.4,
+ * cpu_x86_load_seg_cache). MOV SS ends its block, so no instruction has run at CPL 0 yet: the ring is put
+ * back and the block, translated for CPL 0, is left by writing RIP.
+ */
+static void restore_ring(struct engine *e, uint64_t address)
+{
+    open_exit(e, PV_EXIT_NULL_SS, address, address);
+    pv_segment null = {.flags = 1u << 13};
+    set_segment(e, SEG_SS, &null);
+    uint32_t *hflags = state32(e, e->at.hflags);
+    *hflags = (*hflags & ~(uint32_t)HF_CPL) | 1;
+    state_store(e);
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &address);
+    e->v.null_ss_repairs++;
+    e->served_natively = true;
+    complete_exit(e);
+}
+
+static void look_up(struct engine *e, uint64_t address)
+{
+    pv_vcpu *v = &e->v;
+    if ((current_hflags(e) & HF_CPL) == 0) {
+        restore_ring(e, address);
+        return;
+    }
+    if (e->records && e->n_records > N_RECORDS - RECORD_SLACK)
+        stop_at_block(e, PV_EXIT_TRACE_FULL, address);
+    else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
+        stop_at_block(e, PV_EXIT_KICK, address);
+    else if (v->event_pending && v->virtual_if && v->sti_insns != v->insns)
+        stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+    else if (v->insns + e->block_insns > v->budget)
+        stop_at_block(e, PV_EXIT_BUDGET, address);
+    else {
+        v->insns += e->block_insns;
+        refresh_limit(e);
+    }
+}
+
+void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    if (unlikely(e->v.repair == PV_REPAIR_CONTEXT))
+        state_load(e);
+    struct slot *slot = find_slot(e, address);
+    if (unlikely(slot->key != (address ^ e->epoch) || slot->size_bytes != size))
+        slot = count_block(e, address, size);
+    e->block_address = address;
+    e->block_bytes = size;
+    e->block_insns = slot->n_insns;
+    uint64_t insns = e->v.insns + slot->n_insns;
+    if (unlikely(insns > e->v.limit || (current_hflags(e) & HF_CPL) == 0))
+        look_up(e, address);
+    else
+        e->v.insns = insns;
+}
+
+/*
+ * Instructions of the current block before `rip`. The hook credits a whole block at its start, so whoever
+ * leaves it early gives the rest back. The first time at a place the decoder counts; then a table knows.
+ */
+uint32_t insns_before(struct engine *e, uint64_t rip)
+{
+    if (rip == e->block_address)
+        return 0;
+    uint64_t key = e->block_address ^ e->epoch;
+    struct tail *tail = &e->tails[(rip ^ (rip >> 11) ^ e->block_address) & (N_TAILS - 1)];
+    if (likely(tail->used && tail->key == key && tail->rip == rip))
+        return tail->before;
+    uint8_t code[8192];
+    uint64_t n = rip - e->block_address;
+    if (n > e->block_bytes)
+        return e->block_insns; /* past the block: INT n has moved RIP on */
+    uint32_t got = fetch(e, e->block_address, code, n < sizeof code ? (uint32_t)n : (uint32_t)sizeof code);
+    int before = count_instructions(code, got, in_64bit_code(e));
+    if (before < 0 || (uint32_t)before > e->block_insns)
+        before = (int)e->block_insns;
+    *tail = (struct tail){key, rip, (uint32_t)before, 1};
+    return tail->before;
+}

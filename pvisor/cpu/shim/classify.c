@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which instruction raised #GP? By its opcode alone (SDM 2D appendix A); operands are the decoder's work. */
+#include "shim.h"
+
+static uint32_t classify_0f(const uint8_t *op, const uint8_t *end)
+{
+    if (op + 1 >= end)
+        return PV_EXIT_GENERAL_PROTECTION;
+    uint8_t reg = (op[1] >> 3) & 7;
+    switch (op[0]) {
+    case 0x00: return reg == 2 || reg == 3 ? PV_EXIT_DESCRIPTOR_TABLE : PV_EXIT_GENERAL_PROTECTION;
+    case 0x01:
+        if (op[1] == 0xd1) return PV_EXIT_XSETBV;
+        if (op[1] == 0xf8) return PV_EXIT_SWAPGS;
+        if (op[1] >= 0xc0 && reg != 6) return PV_EXIT_GENERAL_PROTECTION;
+        if (reg == 2 || reg == 3) return PV_EXIT_DESCRIPTOR_TABLE;
+        return reg == 6 ? PV_EXIT_LMSW : reg == 7 ? PV_EXIT_INVLPG : PV_EXIT_GENERAL_PROTECTION;
+    case 0x06: return PV_EXIT_CLTS;
+    case 0x08: case 0x09: return PV_EXIT_CACHE;
+    case 0x20: case 0x22: return PV_EXIT_MOV_CR;
+    case 0x21: case 0x23: return PV_EXIT_MOV_DR;
+    case 0x30: return PV_EXIT_WRMSR;
+    case 0x32: return PV_EXIT_RDMSR;
+    case 0xa1: case 0xa9: case 0xb2: case 0xb4: case 0xb5: return PV_EXIT_SEGMENT_LOAD;
+    default: return PV_EXIT_GENERAL_PROTECTION;
+    }
+}
+
+/* An exit reason; GENERAL_PROTECTION where no system instruction begins at op. */
+uint32_t classify(const uint8_t *op, uint32_t n, bool mode64)
+{
+    const uint8_t *end = op + n;
+    for (; op < end; op++) {
+        switch (op[0]) {
+        case 0xfa: return PV_EXIT_CLI;
+        case 0xfb: return PV_EXIT_STI;
+        case 0xf4: return PV_EXIT_HLT;
+        case 0xcf: return PV_EXIT_IRET;
+        case 0x0f: return classify_0f(op + 1, end);
+        case 0x8e: return PV_EXIT_SEGMENT_LOAD;
+        case 0x07: case 0x17: case 0x1f: case 0xc4: case 0xc5:
+            return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_SEGMENT_LOAD;
+        case 0x9a: case 0xea:
+            return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_FAR_TRANSFER;
+        case 0xca: case 0xcb: return PV_EXIT_FAR_TRANSFER;
+        case 0xff:
+            if (op + 1 < end && (op[1] & 0x30) && ((op[1] >> 3) & 5) == 1 && ((op[1] >> 3) & 7) != 1)
+                return PV_EXIT_FAR_TRANSFER; /* /3 and /5 */
+            return PV_EXIT_GENERAL_PROTECTION;
+        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+        case 0xf0: case 0xf2: case 0xf3:
+            continue;
+        default:
+            if (mode64 && (op[0] & 0xf0) == 0x40)
+                continue; /* REX */
+            return PV_EXIT_GENERAL_PROTECTION;
+        }
+    }
+    return PV_EXIT_GENERAL_PROTECTION;
+}

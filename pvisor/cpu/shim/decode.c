@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The C side of the decoder door: capstone's library from its wheel, loaded when a length is first wanted. */
+#include "api.h"
+#include "shim.h"
+
+#include <dlfcn.h>
+
+/* From capstone's stable C API (capstone.h); cs_insn stays opaque, so no version of its header matters. */
+enum { CS_ARCH_X86 = 3, CS_MODE_32 = 1 << 2, CS_MODE_64 = 1 << 3 };
+
+static struct {
+    int (*open)(int arch, int mode, size_t *handle);
+    void *(*malloc)(size_t handle);
+    bool (*disasm_iter)(size_t handle, const uint8_t **code, size_t *size, uint64_t *address, void *insn);
+    size_t handle[2];
+    void *insn[2];
+} capstone;
+
+int pv_load_capstone(const char *path, char *error, size_t error_size)
+{
+    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!lib) {
+        snprintf(error, error_size, "%s", dlerror());
+        return -1;
+    }
+    *(void **)&capstone.open = dlsym(lib, "cs_open");
+    *(void **)&capstone.malloc = dlsym(lib, "cs_malloc");
+    *(void **)&capstone.disasm_iter = dlsym(lib, "cs_disasm_iter");
+    if (!capstone.open || !capstone.malloc || !capstone.disasm_iter) {
+        snprintf(error, error_size, "%s lacks cs_open, cs_malloc or cs_disasm_iter", path);
+        return -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (capstone.open(CS_ARCH_X86, i ? CS_MODE_64 : CS_MODE_32, &capstone.handle[i])) {
+            snprintf(error, error_size, "%s cannot decode x86", path);
+            return -1;
+        }
+        capstone.insn[i] = capstone.malloc(capstone.handle[i]);
+    }
+    return 0;
+}
+
+/* How many whole instructions `code` holds, or -1 where it cannot be decoded. */
+int count_instructions(const uint8_t *code, size_t n_bytes, bool mode64)
+{
+    uint64_t address = 0;
+    int n = 0;
+    if (!capstone.disasm_iter)
+        return -1;
+    while (n_bytes) {
+        if (!capstone.disasm_iter(capstone.handle[mode64], &code, &n_bytes, &address, capstone.insn[mode64]))
+            return -1;
+        n++;
+    }
+    return n;
+}

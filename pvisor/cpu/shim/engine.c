@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An engine's life: opened on the domain's memory, deprivileged, its registers, its end. */
+#include "selftest.h"
+#include "api.h"
+
+#include <stdlib.h>
+
+/*
+ * The real CPU is set once and stays so; the guest's own control registers are virtual.
+ *   CR0: PG PE WP NE ET MP   TS and EM clear: SSE and x87 belong to the guest
+ *   CR4: PAE OSFXSR OSXMMEXCPT   TSD clear (RDTSC is intercepted instead); FSGSBASE, OSXSAVE clear
+ *   EFER: LMA LME NXE SCE   (SDM 3A 2.5, 2.2.1)
+ */
+enum { REAL_CR0 = 0x80010033u, REAL_CR4 = 0x620u, REAL_EFER = 0xd01u, MSR_EFER = 0xc0000080u };
+
+bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes)
+{
+    e->ram = ram;
+    e->hv = hv;
+    e->ram_bytes = ram_bytes;
+    e->hv_bytes = hv_bytes;
+    e->epoch = 1ull << 48;
+    if (unicorn.open(UC_ARCH_X86, UC_MODE_64, &e->uc))
+        return false;
+    if (unicorn.mem_map_ptr(e->uc, 0, ram_bytes, UC_PROT_ALL, ram) ||
+        unicorn.mem_map_ptr(e->uc, HV_BASE, hv_bytes, UC_PROT_ALL, hv))
+        return false;
+    /* No address ends a run: with an empty set of exits `until` is ignored. */
+    if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1))
+        return false;
+    if (!attach_state(e, repair))
+        return false;
+
+    static const uint64_t zero = 0;
+    for (int i = 0; i < 16; i++)
+        e->v.regs->gpr[i] = zero;
+    uint64_t cr4 = REAL_CR4, cr0 = REAL_CR0;
+    uc_x86_msr efer = {MSR_EFER, REAL_EFER};
+    uc_x86_mmr no_table = {0, 0, 0, 0};
+    if (write_register(e, UC_X86_REG_CR4, &cr4) || write_register(e, UC_X86_REG_MSR, &efer) ||
+        write_register(e, UC_X86_REG_CR0, &cr0) || write_register(e, UC_X86_REG_GDTR, &no_table) ||
+        write_register(e, UC_X86_REG_IDTR, &no_table))
+        return false;
+
+    /* Ring 1 from the first instruction on: flat 64-bit code, everything else null or flat data. */
+    const pv_segment code = {.selector = 0x09, .limit = 0xffffffff, .flags = 0x00a0bb00},
+                     data = {.selector = 0x11, .limit = 0xffffffff, .flags = 0x00c0b300}, null = {0};
+    set_segment(e, SEG_CS, &code);
+    set_segment(e, SEG_SS, &data);
+    set_segment(e, SEG_DS, &null);
+    set_segment(e, SEG_ES, &null);
+    set_segment(e, SEG_FS, &null);
+    set_segment(e, SEG_GS, &null);
+    state_store(e);
+    return true;
+}
+
+void close_engine(struct engine *e)
+{
+    if (e->context)
+        unicorn.context_free(e->context);
+    if (e->uc)
+        unicorn.close(e->uc);
+    e->context = NULL;
+    e->uc = NULL;
+}
+
+pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, void *owner)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->at = probed.at;
+    e->v.owner = owner;
+    e->v.budget = UINT64_MAX;
+    e->v.sti_insns = UINT64_MAX;
+    if (!probed.repair || !open_engine(e, probed.repair, ram, ram_bytes, hv, hv_bytes) || !track_for_signals(e)) {
+        pv_close(&e->v);
+        return NULL;
+    }
+    install_hooks(e);
+    refresh_limit(e);
+    return &e->v;
+}
+
+void pv_close(pv_vcpu *v)
+{
+    struct engine *e = (struct engine *)v;
+    untrack_for_signals(e);
+    close_engine(e);
+    free(e->records);
+    free(e);
+}
+
+/* Writes a segment register with its hidden part, and what QEMU derives from it (cpu_x86_load_seg_cache). */
+void set_segment(struct engine *e, int index, const pv_segment *segment)
+{
+    uint8_t *cache = e->state + e->at.segs + 24 * index;
+    memcpy(cache, &segment->selector, 4);
+    memcpy(cache + 8, &segment->base, 8);
+    memcpy(cache + 16, &segment->limit, 4);
+    memcpy(cache + 20, &segment->flags, 4);
+
+    uint32_t *hflags = state32(e, e->at.hflags);
+    uint64_t bases = *state64(e, e->at.segs + 24 * SEG_DS + 8) | *state64(e, e->at.segs + 24 * SEG_ES + 8) |
+                     *state64(e, e->at.segs + 24 * SEG_SS + 8);
+    uint32_t code = *state32(e, e->at.segs + 24 * SEG_CS + 20), stack = *state32(e, e->at.segs + 24 * SEG_SS + 20);
+    uint32_t flags = *hflags & ~(uint32_t)(HF_CPL | HF_CS32 | HF_SS32 | HF_ADDSEG | HF_CS64);
+    flags |= (code >> 13) & HF_CPL;
+    if (code & (1u << 21))
+        flags |= HF_CS64 | HF_CS32 | HF_SS32;
+    else
+        flags |= (code & (1u << 22) ? HF_CS32 : 0) | (stack & (1u << 22) ? HF_SS32 : 0) |
+                 (bases || !(code & (1u << 22)) ? HF_ADDSEG : 0);
+    *hflags = flags;
+    e->epoch += 1ull << 48; /* the same address may be other code in the other mode */
+}
+
+void pv_set_segment(pv_vcpu *v, int index, const pv_segment *segment)
+{
+    set_segment((struct engine *)v, index, segment);
+}
+
+void pv_get_segment(pv_vcpu *v, int index, pv_segment *segment)
+{
+    struct engine *e = (struct engine *)v;
+    const uint8_t *cache = e->state + e->at.segs + 24 * index;
+    memcpy(&segment->selector, cache, 4);
+    memcpy(&segment->base, cache + 8, 8);
+    memcpy(&segment->limit, cache + 16, 4);
+    memcpy(&segment->flags, cache + 20, 4);
+}
+
+uint32_t pv_cpl(pv_vcpu *v)
+{
+    return current_hflags((struct engine *)v) & HF_CPL;
+}
+
+int pv_set_root(pv_vcpu *v, uint64_t root)
+{
+    struct engine *e = (struct engine *)v;
+    v->cr3 = root;
+    e->epoch += 1ull << 48;
+    return write_register(e, UC_X86_REG_CR3, &root);
+}
+
+int pv_set_gdtr(pv_vcpu *v, uint64_t base, uint32_t limit)
+{
+    uc_x86_mmr gdtr = {0, base, limit, 0};
+    return write_register((struct engine *)v, UC_X86_REG_GDTR, &gdtr);
+}
+
+uint64_t pv_get_rflags(pv_vcpu *v)
+{
+    uint64_t rflags = 0;
+    read_register((struct engine *)v, UC_X86_REG_RFLAGS, &rflags);
+    return rflags;
+}
+
+int pv_set_rflags(pv_vcpu *v, uint64_t rflags)
+{
+    return write_register((struct engine *)v, UC_X86_REG_RFLAGS, &rflags);
+}
+
+/* MP, EM, TS, NE and AM are the guest's (they govern its FPU), the rest is ours. */
+int pv_set_cr0(pv_vcpu *v, uint64_t guest_bits)
+{
+    const uint64_t guests = 0x4002eu;
+    uint64_t cr0 = (REAL_CR0 & ~guests) | (guest_bits & guests);
+    return write_register((struct engine *)v, UC_X86_REG_CR0, &cr0);
+}
+
+/* OSFXSR and OSXMMEXCPT are the guest's, the rest is ours. */
+int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits)
+{
+    const uint64_t guests = 0x600u;
+    uint64_t cr4 = (REAL_CR4 & ~guests) | (guest_bits & guests);
+    return write_register((struct engine *)v, UC_X86_REG_CR4, &cr4);
+}
+
+/* An address may hold other code from now on: counts of blocks are learnt anew. */
+void pv_new_epoch(pv_vcpu *v)
+{
+    ((struct engine *)v)->epoch += 1ull << 48;
+}
+
+int pv_flush_tlb(pv_vcpu *v)
+{
+    return unicorn.ctl(((struct engine *)v)->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0));
+}
+
+/*
+ * Forgets what was translated from one frame. `gva` must be mapped to it, present and executable, in the
+ * current tables; the hole has a window for that. Unicorn finds the frame through its TLB (2.1.4:
+ * uc_ctl_remove_cache), so the TLB is flushed first.
+ */
+int pv_forget_code(pv_vcpu *v, uint64_t gva)
+{
+    struct engine *e = (struct engine *)v;
+    e->epoch += 1ull << 48;
+    pv_flush_tlb(v);
+    return unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), gva, gva + PAGE_BYTES);
+}

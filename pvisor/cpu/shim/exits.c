@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From Unicorn's hooks to exits. Each hook says what happened in one pv_exit; then a native handler
+ * serves it here, or the run stops and Python does. IN, OUT, CPUID and RDTSC cannot stop (Unicorn runs on
+ * to the end of the block), so Python serves those inside the hook.
+ */
+#include "api.h"
+#include "shim.h"
+
+enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, HYPERCALL_VECTOR = 0x82 };
+enum { SAMPLE_EVERY = 64 };
+
+/* Callback into Python (cffi). */
+void pv_on_hook_exit(void *owner);
+
+/* RIP is relative to CS.base outside 64-bit code; blocks and code bytes are found by linear addresses. */
+static inline uint64_t linear_of(struct engine *e, uint64_t rip)
+{
+    if (likely(in_64bit_code(e)))
+        return rip;
+    return (uint32_t)(rip + *state64(e, e->at.segs + 24 * SEG_CS + 8));
+}
+
+/* --- who serves it? -------------------------------------------------------------------------------- */
+
+static bool serve_natively(struct engine *e, native_handler *handler)
+{
+    pv_vcpu *v = &e->v;
+    if (unlikely(v->time_exits)) {
+        pv_counter *counter = &v->counters[v->exit.reason];
+        if (counter->native % SAMPLE_EVERY == 0) {
+            uint64_t begin = host_ns();
+            bool served = handler(e);
+            counter->native_sample_ns += host_ns() - begin;
+            counter->native_samples++;
+            return served;
+        }
+    }
+    return handler(e);
+}
+
+/* Native when there is a handler and it wants to; else the run stops and Python gets the exit. */
+static void dispatch(struct engine *e, native_handler *handler)
+{
+    if (handler && serve_natively(e, handler)) {
+        e->served_natively = true;
+        complete_exit(e);
+    } else {
+        stop(e);
+    }
+}
+
+/* --- exceptions and INT n -------------------------------------------------------------------------- */
+
+static void hypercall(struct engine *e, uint64_t rip, uint64_t next_rip)
+{
+    pv_exit *x = &e->v.exit;
+    const uint64_t *gpr = e->v.regs->gpr;
+    open_exit(e, PV_EXIT_HYPERCALL, rip, next_rip);
+    x->number = gpr[RAX] & 0xffffffffu;
+    x->args[0] = gpr[RDI];
+    x->args[1] = gpr[RSI];
+    x->args[2] = gpr[RDX];
+    x->args[3] = gpr[R10];
+    x->args[4] = gpr[R8];
+    if (unlikely(e->records != NULL)) {
+        x->n_ops = 6;
+        x->ops[0] = x->number;
+        memcpy(x->ops + 1, x->args, sizeof x->args);
+    }
+    native_handler *handler = x->number < 128 ? e->native_hypercall[x->number] : NULL;
+    if (handler && serve_natively(e, handler)) {
+        e->v.regs->gpr[RAX] = (uint64_t)x->result;
+        if (unlikely(e->v.debug_abi))
+            e->v.regs->gpr[RCX] = e->v.regs->gpr[R11] = POISON;
+        e->served_natively = true;
+        complete_exit(e);
+    } else {
+        stop(e);
+    }
+}
+
+static bool in_hypercall_page(const struct engine *e, uint64_t rip)
+{
+    return rip - e->v.hypercall_page < e->v.hypercall_page_bytes;
+}
+
+static void soft_int(struct engine *e, uint32_t vector, uint64_t next_rip)
+{
+    /* The engine has moved RIP past the instruction: INT n has two bytes, INT3 and INT1 have one. */
+    if (vector == HYPERCALL_VECTOR && in_hypercall_page(e, next_rip - 2)) {
+        hypercall(e, next_rip - 2, next_rip);
+        return;
+    }
+    uint8_t bytes[2];
+    bool two = fetch(e, linear_of(e, next_rip - 2), bytes, 2) == 2 && bytes[0] == 0xcd && bytes[1] == vector;
+    uint64_t rip = next_rip - (two ? 2 : 1);
+    e->v.insns--; /* it retires only when its handler has been entered */
+    open_exit(e, PV_EXIT_SOFT_INT, rip, next_rip);
+    e->v.exit.vector = vector;
+    e->v.exit.error_code = 0;
+    e->v.exit.n_ops = 1;
+    e->v.exit.ops[0] = vector;
+    dispatch(e, e->native[PV_EXIT_SOFT_INT]);
+}
+
+static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, const uint8_t *code, uint32_t n)
+{
+    switch (vector) {
+    case VECTOR_PF: return PV_EXIT_PAGE_FAULT;
+    case VECTOR_UD: return PV_EXIT_INVALID_OPCODE;
+    case VECTOR_GP: break;
+    default: return PV_EXIT_EXCEPTION;
+    }
+    uint32_t reason = classify(code, n, in_64bit_code(e));
+    bool takes_selector = reason == PV_EXIT_SEGMENT_LOAD || reason == PV_EXIT_FAR_TRANSFER || reason == PV_EXIT_IRET;
+    return error && !takes_selector ? PV_EXIT_GENERAL_PROTECTION : reason;
+}
+
+/* CLI and STI: one byte says all, so the exit needs no more than that. */
+static bool quick_trap(struct engine *e, uint64_t rip)
+{
+    uint64_t linear = linear_of(e, rip);
+    const uint8_t *code = code_at(e, linear);
+    if (unlikely(!code))
+        return false;
+    uint32_t reason = code[0] == 0xfa ? PV_EXIT_CLI : code[0] == 0xfb ? PV_EXIT_STI : PV_EXIT_NONE;
+    if (!reason)
+        return false;
+    if (likely(linear + 1 == e->block_address + e->block_bytes))
+        e->v.insns--;
+    else
+        uncredit_from(e, linear);
+    open_exit(e, reason, rip, rip + 1);
+    e->v.exit.vector = VECTOR_GP;
+    e->v.exit.error_code = 0;
+    dispatch(e, e->native[reason]);
+    return true;
+}
+
+static void fault(struct engine *e, uint32_t vector, uint32_t error)
+{
+    pv_exit *x = &e->v.exit;
+    uint64_t rip = e->v.regs->rip;
+    if (likely(vector == VECTOR_GP && !error) && quick_trap(e, rip))
+        return;
+    uint64_t linear = linear_of(e, rip);
+    uncredit_from(e, linear);
+    x->n_insn = fetch(e, linear, x->insn, 16);
+    uint32_t reason = reason_of(e, vector, error, x->insn, x->n_insn);
+    open_exit(e, reason, rip, 0);
+    x->vector = vector;
+    x->error_code = error;
+    x->n_ops = 2;
+    x->ops[0] = vector;
+    x->ops[1] = error;
+    if (vector == VECTOR_PF) {
+        unicorn.reg_read(e->uc, UC_X86_REG_CR2, &x->cr2);
+        x->ops[0] = x->cr2;
+    } else if (reason == PV_EXIT_RDMSR || reason == PV_EXIT_WRMSR) {
+        x->ops[0] = (uint32_t)e->v.regs->gpr[RCX];
+        x->ops[1] = (uint64_t)(uint32_t)e->v.regs->gpr[RDX] << 32 | (uint32_t)e->v.regs->gpr[RAX];
+        x->n_ops = reason == PV_EXIT_RDMSR ? 1 : 2;
+    }
+    dispatch(e, e->native[reason]);
+}
+
+static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    state_load(e);
+    *state32(e, e->at.old_exception) = (uint32_t)-1;
+    if (unlikely(e->stopping)) {
+        state_store(e);
+        return; /* the block of an IN or OUT that ended the run runs on, but to no effect */
+    }
+    if (unlikely(*state32(e, e->at.exception_is_int)))
+        soft_int(e, vector, e->v.regs->rip);
+    else
+        fault(e, vector, *state32(e, e->at.error_code));
+    state_store(e);
+}
+
+/* Instructions that QEMU does not know or not allow: #UD, and VMCALL, which is one of them. */
+static bool on_invalid(uc_engine *uc, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    if (e->stopping)
+        return true;
+    state_load(e);
+    uint64_t rip = e->v.regs->rip;
+    const uint8_t *code = code_at(e, linear_of(e, rip));
+    uint8_t copy[16] = {0};
+    if (!code) {
+        fetch(e, linear_of(e, rip), copy, sizeof copy);
+        code = copy;
+    }
+    bool vmcall = code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xc1;
+    if (vmcall && (in_hypercall_page(e, rip) || e->v.raw_vmcall)) {
+        if (rip + 3 != e->block_address + e->block_bytes) {
+            uncredit_from(e, rip);
+            e->v.insns++;
+        }
+        e->v.regs->rip = rip + 3;
+        hypercall(e, rip, rip + 3);
+    } else {
+        fault(e, VECTOR_UD, 0);
+    }
+    state_store(e);
+    return true;
+}
+
+static void on_syscall(uc_engine *uc, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    if (unlikely(e->stopping))
+        return;
+    state_load(e);
+    uint64_t rip = e->v.regs->rip;
+    if (likely(in_hypercall_page(e, rip))) {
+        hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
+    } else {
+        e->v.insns--;
+        open_exit(e, PV_EXIT_SYSCALL, rip, rip + 2);
+        e->v.exit.n_insn = fetch(e, linear_of(e, rip), e->v.exit.insn, 16);
+        dispatch(e, e->native[PV_EXIT_SYSCALL]);
+    }
+    state_store(e);
+}
+
+/* --- served inside the hook ------------------------------------------------------------------------ */
+
+/* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
+static void serve_in_hook(struct engine *e, uint32_t reason)
+{
+    pv_exit *x = &e->v.exit;
+    uint64_t rip = e->v.regs->rip, credited = e->v.insns;
+    uint32_t rest = e->block_insns - insns_before(e, linear_of(e, rip));
+    e->v.insns = credited - rest;
+    open_exit(e, reason, rip, 0);
+    x->in_hook = 1;
+    native_handler *handler = e->native[reason];
+    if (handler && serve_natively(e, handler)) {
+        e->served_natively = true;
+    } else {
+        e->exit_started_ns = host_ns();
+        pv_on_hook_exit(e->v.owner);
+    }
+    complete_exit(e);
+    if (e->v.stop_in_hook) {
+        e->v.insns = credited - rest + 1;
+        stop(e);
+    } else {
+        e->v.insns = credited;
+    }
+}
+
+static uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    pv_exit *x = &e->v.exit;
+    if (e->stopping)
+        return 0;
+    state_load(e);
+    x->ioport = ioport & 0xffff;
+    x->size_bytes = (uint32_t)size;
+    x->value = 0;
+    serve_in_hook(e, PV_EXIT_IO_IN);
+    return (uint32_t)x->value;
+}
+
+static void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    pv_exit *x = &e->v.exit;
+    if (e->stopping)
+        return;
+    state_load(e);
+    x->ioport = ioport & 0xffff;
+    x->size_bytes = (uint32_t)size;
+    x->value = size == 4 ? value : value & ((1u << 8 * size) - 1);
+    serve_in_hook(e, PV_EXIT_IO_OUT);
+}
+
+static int on_cpuid(uc_engine *uc, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    if (e->stopping)
+        return 1;
+    state_load(e);
+    serve_in_hook(e, PV_EXIT_CPUID);
+    state_store(e);
+    return 1;
+}
+
+static int on_rdtsc(uc_engine *uc, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    if (e->stopping)
+        return 1;
+    state_load(e);
+    uint8_t opcode[2] = {0};
+    fetch(e, linear_of(e, e->v.regs->rip), opcode, 2);
+    e->v.exit.value = opcode[1] == 0x01; /* RDTSCP is 0F 01 F9, RDTSC 0F 31 */
+    serve_in_hook(e, PV_EXIT_RDTSC);
+    state_store(e);
+    return 1;
+}
+
+/* Every hook covers all addresses (begin > end), none covers memory accesses: those would slow each store. */
+void install_hooks(struct engine *e)
+{
+    uc_hook hook;
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_BLOCK, (void *)on_block, e, 1, 0);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INTR, (void *)on_interrupt, e, 1, 0);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN_INVALID, (void *)on_invalid, e, 1, 0);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_in, e, 1, 0, UC_X86_INS_IN);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_out, e, 1, 0, UC_X86_INS_OUT);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_cpuid, e, 1, 0, UC_X86_INS_CPUID);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_rdtsc, e, 1, 0, UC_X86_INS_RDTSC);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_rdtsc, e, 1, 0, UC_X86_INS_RDTSCP);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_syscall, e, 1, 0, UC_X86_INS_SYSCALL);
+}
+
+/* --- native handlers ------------------------------------------------------------------------------- */
+
+static const struct native *natives_of(const char *wing, uint32_t *n)
+{
+    bool full = !strcmp(wing, "full");
+    *n = full ? n_full_natives : n_para_natives;
+    return full ? full_natives : para_natives;
+}
+
+uint32_t pv_native_count(const char *wing)
+{
+    uint32_t n;
+    natives_of(wing, &n);
+    return n;
+}
+
+const char *pv_native_name(const char *wing, uint32_t index)
+{
+    uint32_t n;
+    const struct native *natives = natives_of(wing, &n);
+    return index < n ? natives[index].name : NULL;
+}
+
+void pv_native_enable(pv_vcpu *v, const char *wing, uint32_t index)
+{
+    struct engine *e = (struct engine *)v;
+    uint32_t n;
+    const struct native *native = natives_of(wing, &n);
+    if (index >= n)
+        return;
+    native += index;
+    if (native->reason == PV_EXIT_HYPERCALL)
+        e->native_hypercall[native->number] = native->handler;
+    else
+        e->native[native->reason] = native->handler;
+}

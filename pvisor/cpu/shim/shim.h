@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of the shim: one `struct engine` a vCPU, no other mutable state but the loaded library
+ * and the list that signal handlers walk (signals.c).
+ *
+ *   unicorn_api.c  the library           state.c   Unicorn's CPU state: where it lies, how it is repaired
+ *   engine.c       open, map, registers  blocks.c  the block hook: counting, limits, the CPL check
+ *   exits.c        hooks -> exits        classify.c  what raised #GP?
+ *   run.c          the way in and out    walk.c      real page tables
+ *   trace.c        records, counters     decode.c    instruction lengths (capstone)
+ *   signals.c      Ctrl-C                operations.c  operations of `compare`
+ *   floor.c        what an exit costs at least; shares nothing with the rest
+ */
+#ifndef PV_SHIM_H
+#define PV_SHIM_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "types.h"
+#include "unicorn_api.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Engine-physical address of the hypervisor's own frames; guest RAM begins at 0. */
+#define HV_BASE (1ull << 38)
+#define PAGE_BYTES 4096ull
+
+/* Offsets into Unicorn's CPUX86State, each verified at start-up (state.c). */
+struct state_layout {
+    uint32_t eflags, hflags, segs, error_code, exception_is_int, old_exception;
+};
+
+struct slot {              /* instruction count of one translated block */
+    uint64_t key;          /* address ^ epoch */
+    uint32_t size_bytes;   /* 0: empty */
+    uint32_t n_insns;
+};
+
+struct tail {              /* instructions before `rip` in the block at `address` */
+    uint64_t key;          /* block address ^ epoch */
+    uint64_t rip;
+    uint32_t before;
+    uint32_t used;
+};
+
+#define N_SLOTS 8192u
+#define N_TAILS 2048u
+#define N_OPERATIONS 64u
+#define N_OPEN_OPERATIONS 32u
+#define N_RECORDS 65536u
+#define RECORD_SLACK 1024u     /* one block cannot make more exits inside hooks than it has bytes */
+
+struct engine;
+typedef bool native_handler(struct engine *e);
+
+/* exits.c calls these; true: served, false: Python decides. They find the exit in e->v.exit. */
+struct native {                /* one native handler, offered by a wing */
+    const char *name;
+    uint32_t reason;           /* enum pv_exit_reason */
+    uint32_t number;           /* HYPERCALL: which */
+    native_handler *handler;
+};
+
+struct open_operation {            /* a call of a probed function that has not returned yet */
+    uint32_t index;
+    uint64_t return_address, rsp;
+    uint64_t exits, insns;
+};
+
+struct engine {
+    pv_vcpu v;                 /* first: pv_vcpu * and struct engine * are the same address */
+    uc_engine *uc;
+    uint8_t *state;            /* Unicorn's CPUX86State, live or the context's copy */
+    uc_context *context;       /* PV_REPAIR_CONTEXT only */
+    struct state_layout at;
+
+    uint8_t *ram, *hv;         /* host addresses of guest RAM and of the hypervisor's frames */
+    uint64_t ram_bytes, hv_bytes;
+
+    uint64_t epoch;            /* changes whenever an address may hold other code */
+    uint64_t block_address;
+    uint32_t block_bytes, block_insns;
+    uint64_t code_page, code_epoch;
+    const uint8_t *code_host;
+    struct slot slots[N_SLOTS];
+    struct tail tails[N_TAILS];
+
+    bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
+    bool exit_open;            /* v.exit waits to be completed (counted, traced, answered) */
+    bool served_natively;
+    uint64_t exit_started_ns;
+
+    native_handler *native[PV_EXIT_REASONS];
+    native_handler *native_hypercall[128];
+
+    pv_record *records;        /* NULL: no trace */
+    uint32_t n_records;
+
+    pv_operation operations[N_OPERATIONS];
+    uint32_t n_operations;
+    struct open_operation open_operations[N_OPEN_OPERATIONS];
+    uint32_t n_open_operations;
+};
+
+/* --- state.c */
+void state_load(struct engine *e);    /* before reading state in a hook; nothing to do for STATE */
+void state_store(struct engine *e);   /* after changing it */
+uc_err read_register(struct engine *e, int id, void *value);
+uc_err write_register(struct engine *e, int id, const void *value);
+
+static inline uint32_t *state32(struct engine *e, uint32_t offset)
+{
+    return (uint32_t *)(e->state + offset);
+}
+static inline uint64_t *state64(struct engine *e, uint32_t offset)
+{
+    return (uint64_t *)(e->state + offset);
+}
+
+/* QEMU's hflags (target/i386/cpu.h), the bits that segment loads set. */
+enum { HF_CPL = 3, HF_CS32 = 1 << 4, HF_SS32 = 1 << 5, HF_ADDSEG = 1 << 6, HF_LMA = 1 << 14, HF_CS64 = 1 << 15 };
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11 };
+
+static inline uint32_t current_hflags(struct engine *e)
+{
+    return *state32(e, e->at.hflags);
+}
+/* What a hypercall leaves in RCX and R11 under --debug-abi: the ABI's PV_POISON. */
+#define POISON 0xdeadc0dedeadc0deull
+
+static inline bool in_64bit_code(struct engine *e)
+{
+    return current_hflags(e) & HF_CS64;
+}
+
+/* --- engine.c */
+void set_segment(struct engine *e, int index, const pv_segment *segment);
+
+/* --- walk.c */
+const uint8_t *host_of_physical(struct engine *e, uint64_t physical);
+bool walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
+uint32_t fetch(struct engine *e, uint64_t rip, uint8_t *into, uint32_t n);
+const uint8_t *code_at(struct engine *e, uint64_t rip);  /* 16 readable bytes, or NULL */
+
+/* --- blocks.c */
+void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
+void refresh_limit(struct engine *e);
+uint32_t insns_before(struct engine *e, uint64_t rip);
+
+/* Gives back the instructions of the current block that did not run: those from `rip` on. */
+static inline void uncredit_from(struct engine *e, uint64_t rip)
+{
+    e->v.insns -= e->block_insns - insns_before(e, rip);
+}
+
+/* --- pvisor/full/native, pvisor/para/native */
+extern const struct native full_natives[], para_natives[];
+extern const uint32_t n_full_natives, n_para_natives;
+
+/* --- exits.c, run.c, trace.c, operations.c, decode.c, signals.c */
+uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
+void install_hooks(struct engine *e);
+void stop(struct engine *e);
+void complete_exit(struct engine *e);
+uint64_t host_ns(void);
+bool begins_or_ends_operation(struct engine *e, uint64_t address);
+void follow_operation(struct engine *e, uint64_t address);
+int count_instructions(const uint8_t *code, size_t n_bytes, bool mode64);
+bool track_for_signals(struct engine *e);
+void untrack_for_signals(struct engine *e);
+
+/* The exit begins. `at_rip` is the exiting instruction; the caller has set what is particular to the reason. */
+static inline void open_exit(struct engine *e, uint32_t reason, uint64_t rip, uint64_t next_rip)
+{
+    pv_exit *x = &e->v.exit;
+    x->reason = reason;
+    x->rip = rip;
+    x->next_rip = next_rip;
+    x->virtual_ns = e->v.insns + e->v.idle_ns;
+    x->in_hook = 0;
+    x->retired = 0;
+    x->outcome = 0;
+    x->n_ops = 0;
+    x->result = 0;
+    e->exit_open = true;
+}
+#endif

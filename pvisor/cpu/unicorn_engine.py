@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine: Unicorn's CPU behind the Vcpu protocol, by way of the C shim.
+
+Unicorn plays the hardware. The guest kernel runs at CPL 1 and never at CPL 0; the shim's hooks turn what
+happens into exits, serve the hottest in C, and come back for the rest. libunicorn and libcapstone are those
+of the wheels, opened at run time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from pvisor.cpu.shim import ffi, lib
+from pvisor.cpu.vcpu import Exit, Registers, Segment
+from pvisor.errors import PvisorError, UsageError
+from pvisor.machine.frames import HypervisorFrames
+from pvisor.machine.memory import GuestMemory
+
+UNLIMITED = (1 << 64) - 1
+REPAIRS = {1: "state", 2: "context"}
+"""How the CPU state is reached (shim/state.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the start-up self-test found."""
+
+    unicorn_version: str
+    repair: str
+    state_offsets: tuple[int, ...]
+
+
+@cache
+def start_engine() -> EngineFacts:
+    """Open the libraries and run the self-test, once a process.
+
+    PVISOR_REPAIR=state or =context asks for one way of repair; without it the fastest that works is used.
+    Raises PvisorError where Unicorn does not behave as the shim needs it to.
+    """
+    error = ffi.new("char[256]")
+    library = wheel_library("unicorn", "lib/libunicorn.so.2", "lib/libunicorn.2.dylib")
+    if lib.pv_load_unicorn(str(library).encode(), error, len(error)):
+        raise PvisorError(f"Unicorn cannot be loaded: {_text(error)}")
+    decoder = wheel_library("capstone", "lib/libcapstone.so", "lib/libcapstone.dylib")
+    if lib.pv_load_capstone(str(decoder).encode(), error, len(error)):
+        raise PvisorError(f"capstone cannot be loaded: {_text(error)}")
+    asked = os.environ.get("PVISOR_REPAIR", "")
+    wanted = {"": 0, **{name: number for number, name in REPAIRS.items()}}.get(asked)
+    if wanted is None:
+        raise UsageError(f"PVISOR_REPAIR={asked}: not a way of repair; give state or context, or unset it")
+    version = lib.pv_unicorn_version()
+    number = ".".join(str(version >> shift & 255) for shift in (24, 16, 8))
+    repair = lib.pv_self_test(wanted, error, len(error))
+    if not repair:
+        raise PvisorError(
+            f"Unicorn {number} does not pass the self-test ({_text(error)}); install unicorn>=2.1.4,<2.2"
+        )
+    offsets = ffi.new("uint32_t[6]")
+    lib.pv_state_offsets(offsets)
+    return EngineFacts(number, REPAIRS[repair], tuple(offsets))
+
+
+def wheel_library(package: str, *names: str) -> Path:
+    """The shared library that a wheel ships, without importing the package."""
+    spec = find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for name in names:
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
+    raise PvisorError(f"the {package} wheel with its library is not installed; install pvisor again")
+
+
+def native_names(wing: str) -> tuple[str, ...]:
+    """The native handlers that the shim holds for a wing."""
+    return tuple(
+        _text(lib.pv_native_name(wing.encode(), i)) for i in range(lib.pv_native_count(wing.encode()))
+    )
+
+
+class UnicornVcpu:
+    """One engine on a domain's memory. Close it when the domain goes."""
+
+    def __init__(self, memory: GuestMemory, frames: HypervisorFrames, vcpu_id: int = 0) -> None:
+        start_engine()
+        self.vcpu_id = vcpu_id
+        self.on_hook_exit: Callable[[], bool] = lambda: True
+        self._error: BaseException | None = None
+        self._handle = ffi.new_handle(self)
+        self._ram = ffi.from_buffer("char[]", memory.buffer, require_writable=True)
+        self._frames = ffi.from_buffer("char[]", frames.buffer, require_writable=True)
+        self.v: Any = lib.pv_open(self._ram, memory.size_bytes, self._frames, frames.size_bytes, self._handle)
+        if self.v == ffi.NULL:
+            raise PvisorError("Unicorn gives no engine (too many at once, or too little memory)")
+        self.exit = cast(Exit, self.v.exit)
+        self.regs = cast(Registers, self.v.regs)
+
+    # --- running
+
+    def run(self) -> int:
+        """Enter the guest; the reason of the next exit (ExitReason)."""
+        reason: int = lib.pv_run(self.v)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return reason
+
+    def complete(self) -> None:
+        """Complete the last exit when the guest will not be entered again."""
+        lib.pv_complete(self.v)
+
+    def serve_in_hook(self) -> None:
+        """An exit that the engine holds open: handled now, and an exception kept until `run` can raise it."""
+        try:
+            if self.on_hook_exit():
+                self.v.stop_in_hook = 1
+        except BaseException as error:
+            self._error = error
+            self.v.stop_in_hook = 1
+
+    def kick(self) -> None:
+        """From any thread: come back at the next block."""
+        self.v.kick = 1
+        self.v.limit = 0
+
+    def close(self) -> None:
+        """Free the engine."""
+        if self.v != ffi.NULL:
+            lib.pv_close(self.v)
+            self.v = ffi.NULL
+            ffi.release(self._ram)
+            ffi.release(self._frames)
+
+    # --- state
+
+    @property
+    def virtual_if(self) -> bool:
+        """The guest's own interrupt flag."""
+        return bool(self.v.virtual_if)
+
+    @virtual_if.setter
+    def virtual_if(self, value: bool) -> None:
+        self.v.virtual_if = value
+
+    def shadow_next_block(self) -> None:
+        """STI's shadow: no event before the instruction after the exiting one has run."""
+        self.v.sti_insns = self.v.insns + 1
+
+    @property
+    def rflags(self) -> int:
+        """RFLAGS as the real CPU holds it."""
+        return int(lib.pv_get_rflags(self.v))
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        lib.pv_set_rflags(self.v, value)
+
+    @property
+    def n_instructions(self) -> int:
+        """Retired instructions."""
+        return int(self.v.insns)
+
+    @property
+    def virtual_ns(self) -> int:
+        """Virtual time now."""
+        return int(self.v.insns + self.v.idle_ns)
+
+    @property
+    def cpl(self) -> int:
+        """The real privilege level; never 0 when guest code runs."""
+        return int(lib.pv_cpl(self.v))
+
+    def segment(self, index: int) -> Segment:
+        """A segment register with its hidden part."""
+        s = ffi.new("pv_segment *")
+        lib.pv_get_segment(self.v, index, s)
+        return Segment(s.selector, s.base, s.limit, s.flags)
+
+    def set_segment(self, index: int, segment: Segment) -> None:
+        """Load a segment register; CS sets privilege level and mode. Refuses CPL 0: that is ours alone."""
+        if index == 1 and not segment.flags >> 13 & 3:
+            raise ValueError("a guest never runs at CPL 0")
+        fields = {
+            "selector": segment.selector,
+            "base": segment.base,
+            "limit": segment.limit,
+            "flags": segment.flags,
+        }
+        lib.pv_set_segment(self.v, index, ffi.new("pv_segment *", fields))
+
+    def set_root(self, root: int) -> None:
+        """Engine-physical address of the page tables; drops the TLB."""
+        lib.pv_set_root(self.v, root)
+
+    def set_gdtr(self, base: int, limit: int) -> None:
+        """The real GDTR."""
+        lib.pv_set_gdtr(self.v, base, limit)
+
+    def set_cr0(self, guest_bits: int) -> None:
+        """Let the guest's MP, EM, TS, NE and AM govern its FPU; the other bits are ours."""
+        lib.pv_set_cr0(self.v, guest_bits)
+
+    def set_cr4(self, guest_bits: int) -> None:
+        """Let the guest's OSFXSR and OSXMMEXCPT govern its SSE; the other bits are ours."""
+        lib.pv_set_cr4(self.v, guest_bits)
+
+    def new_epoch(self) -> None:
+        """An address may hold other code from now on, without its frame having changed."""
+        lib.pv_new_epoch(self.v)
+
+    def flush_tlb(self) -> None:
+        """Drop every translation. Unicorn has no public call that drops one page, so all go."""
+        lib.pv_flush_tlb(self.v)
+
+    def forget_code(self, gva: int) -> None:
+        """Drop what was translated from the frame that gva maps, executable, in the current tables."""
+        lib.pv_forget_code(self.v, gva)
+
+    # --- guest-virtual memory
+
+    def translate(self, gva: int) -> tuple[int, int] | None:
+        """(engine-physical address, rights: 1 present, 2 writable, 4 user, bit 63 no-execute), or None."""
+        found = ffi.new("uint64_t[2]")
+        if lib.pv_translate(self.v, gva, found, found + 1):
+            return None
+        return int(found[0]), int(found[1])
+
+    def copy_in(self, gva: int, n_bytes: int) -> bytes | None:
+        """A copy of guest-virtual memory; None unless all of it is readable RAM."""
+        into = ffi.new("char[]", n_bytes)
+        if lib.pv_copy_in(self.v, gva, into, n_bytes):
+            return None
+        return bytes(ffi.buffer(into, n_bytes))
+
+    def copy_out(self, gva: int, data: bytes) -> bool:
+        """Write guest-virtual memory; False, and nothing written, unless all of it is writable RAM."""
+        return not lib.pv_copy_out(self.v, gva, data, len(data))
+
+    # --- tiers, counters, trace, operations
+
+    def enable_natives(self, wing: str, but: Sequence[str] = ()) -> None:
+        """Let the shim serve what it can of a wing in C, except the handlers named in `but`."""
+        for i, name in enumerate(native_names(wing)):
+            if name not in but:
+                lib.pv_native_enable(self.v, wing.encode(), i)
+
+    def start_trace(self) -> None:
+        """Record every exit from now on."""
+        if lib.pv_trace_start(self.v):
+            raise PvisorError("no memory for the trace")
+
+    def trace_records(self) -> Sequence[Any]:
+        """The records since the last `clear_trace`: a view of `pv_record` structs."""
+        n = ffi.new("uint32_t *")
+        records = lib.pv_trace_records(self.v, n)
+        return ffi.unpack(records, n[0]) if n[0] else []
+
+    def clear_trace(self) -> None:
+        """Forget the records."""
+        lib.pv_trace_clear(self.v)
+
+    def watch_operation(self, address: int) -> bool:
+        """Count the calls of the guest function at this address; False when there are too many."""
+        return bool(lib.pv_operation_add(self.v, address) >= 0)
+
+    def operations(self) -> list[tuple[int, int, int, int]]:
+        """(address, calls, exits, instructions) of each watched function; open calls end here."""
+        lib.pv_operations_finish(self.v)
+        found: list[tuple[int, int, int, int]] = []
+        while (row := lib.pv_operation_get(self.v, len(found))) != ffi.NULL:
+            found.append((row.address, row.calls, row.exits, row.instructions))
+        return found
+
+
+@ffi.def_extern()  # type: ignore[untyped-decorator]
+def pv_on_hook_exit(owner: Any) -> None:
+    """From C: an exit inside a hook."""
+    ffi.from_handle(owner).serve_in_hook()
+
+
+def _text(c_string: Any) -> str:
+    return str(ffi.string(c_string).decode("utf-8", "replace"))
