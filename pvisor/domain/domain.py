@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The domain: what owns memory, vCPUs and a console, and what every handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pvisor.cpu.vcpu import Exit, Vcpu
+from pvisor.domain.outcome import Ending, Outcome
+from pvisor.errors import DomainCrash
+from pvisor.machine.clock import WallClock
+from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.machine.memory import GuestMemory
+
+
+class Wing(Protocol):
+    """How a domain's guest is virtualized: `full` or `para`."""
+
+    name: str
+
+    @property
+    def handlers(self) -> Sequence[ExitHandler]:
+        """A handler for every exit reason, indexed by it."""
+
+
+class ExitHandler(Protocol):
+    """Decides about one exit: a plain function of domain, vCPU and exit, so no CPU is needed to try it.
+
+    Raises DomainCrash when the guest broke the contract.
+    """
+
+    def __call__(self, domain: Domain, vcpu: Vcpu, exit: Exit, /) -> Outcome:
+        """Serve the exit."""
+
+
+@dataclass(slots=True)
+class Domain:
+    """One guest's world."""
+
+    domid: int
+    name: str
+    memory: GuestMemory
+    wing: Wing
+    vcpus: list[Vcpu] = field(default_factory=list)
+    console: ConsoleOutput = field(default_factory=ConsoleOutput)
+    input: ConsoleInput = field(default_factory=NoInput)
+    wall_clock: WallClock = field(default_factory=WallClock)
+    ending: Ending | None = None
+
+    def end(self, ending: Ending) -> Outcome:
+        """The run is over, by the guest's wish. The first ending counts."""
+        if self.ending is None:
+            self.ending = ending
+        return Outcome.STOP
+
+
+def handle_exit(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+    """The hypervisor's answer to an exit: the domain's wing decides. The run loop holds the same table."""
+    return domain.wing.handlers[exit.reason](domain, vcpu, exit)
+
+
+def unexpected(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+    """The handler of a reason that a wing cannot meet: that is a mistake of ours, so it raises."""
+    raise RuntimeError(f"{domain.wing.name} has no handler for exit reason {exit.reason}")
+
+
+__all__ = ["Domain", "DomainCrash", "ExitHandler", "Wing", "handle_exit", "unexpected"]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Control and debug registers of the virtual CPU, with the checks of the manual (SDM 3A 2.5, 4.1; 2B, MOV).
+
+This room has no twin: a paravirtual guest's control registers are set for it.
+"""
+
+from __future__ import annotations
+
+from pvisor.cpu.features import PHYSICAL_BITS
+from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.errors import DomainCrash
+from pvisor.full.paging import ShadowPaging
+from pvisor.full.state import (
+    CR0_AM,
+    CR0_CD,
+    CR0_EM,
+    CR0_ET,
+    CR0_MP,
+    CR0_NE,
+    CR0_NW,
+    CR0_PE,
+    CR0_PG,
+    CR0_TS,
+    CR0_WP,
+    CR4_DE,
+    CR4_MCE,
+    CR4_OSFXSR,
+    CR4_OSXMMEXCPT,
+    CR4_PAE,
+    CR4_PCE,
+    CR4_PGE,
+    CR4_PSE,
+    CR4_TSD,
+    EFER_LMA,
+    EFER_LME,
+    UD,
+    CpuState,
+    GuestFault,
+    general_protection,
+)
+
+CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
+CR4_OFFERED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
+CR3_RESERVED = ((1 << 64) - 1) & ~((1 << PHYSICAL_BITS) - 1)
+DR7_ENABLES, DR7_ALWAYS = 0xFF, 0x400
+DR6_ALWAYS = 0xFFFF_0FF0
+
+
+class ControlRegisters:
+    """MOV to and from CRn and DRn of one vCPU."""
+
+    def __init__(self, vcpu: UnicornVcpu, state: CpuState, paging: ShadowPaging) -> None:
+        self._vcpu = vcpu
+        self._state = state
+        self._paging = paging
+
+    def read(self, number: int) -> int:
+        """CRn. Raises GuestFault (#UD) for one that there is not."""
+        state = self._state
+        values = {0: state.cr0, 2: state.cr2, 3: state.cr3, 4: state.cr4, 8: state.cr8}
+        if number not in values:
+            raise GuestFault(UD)
+        return values[number]
+
+    def write(self, number: int, value: int) -> None:
+        """CRn. Raises GuestFault."""
+        if number == 0:
+            self.write_cr0(value)
+        elif number == 2:
+            self._state.cr2 = value
+        elif number == 3:
+            self._write_cr3(value)
+        elif number == 4:
+            self._write_cr4(value)
+        elif number == 8:
+            if value >> 4:
+                raise general_protection()
+            self._state.cr8 = value
+        else:
+            raise GuestFault(UD)
+
+    def write_cr0(self, value: int) -> None:
+        """CR0: also LMSW's and CLTS's way."""
+        state = self._state
+        if value >> 32 or (value & CR0_PG and not value & CR0_PE) or (value & CR0_NW and not value & CR0_CD):
+            raise general_protection()
+        value = value & CR0_DEFINED | CR0_ET
+        if not value & CR0_PE:
+            raise DomainCrash("the guest cleared CR0.PE: real mode is not supported")
+        if (value ^ state.cr0) & CR0_PG:
+            self._switch_paging(bool(value & CR0_PG))
+        changed = (value ^ state.cr0) & (CR0_PG | CR0_WP)
+        state.cr0 = value
+        self._vcpu.set_cr0(value)
+        if changed:
+            self._paging.drop_all()
+
+    def _switch_paging(self, on: bool) -> None:
+        state = self._state
+        if on and state.efer & EFER_LME:
+            if not state.cr4 & CR4_PAE:
+                raise general_protection()
+            state.efer |= EFER_LMA
+        elif not on and state.is_long:
+            if self._vcpu.segment(1).flags & 1 << 21:
+                raise general_protection()
+            state.efer &= ~EFER_LMA
+
+    def _write_cr3(self, value: int) -> None:
+        if self._state.is_long and value & CR3_RESERVED:
+            raise general_protection()
+        self._state.cr3 = value
+        self._paging.drop_all()
+
+    def _write_cr4(self, value: int) -> None:
+        state = self._state
+        if value & ~CR4_OFFERED or (state.is_long and not value & CR4_PAE):
+            raise general_protection()
+        changed = (value ^ state.cr4) & (CR4_PSE | CR4_PAE | CR4_PGE)
+        state.cr4 = value
+        self._vcpu.set_cr4(value)
+        if changed:
+            self._paging.drop_all()
+
+    def read_debug(self, number: int) -> int:
+        """DRn; 4 and 5 are 6 and 7 while CR4.DE is clear (SDM 3B 18.2.2)."""
+        return self._state.dr[self._debug_index(number)]
+
+    def write_debug(self, number: int, value: int) -> None:
+        """DRn. Enabled breakpoints end the domain: they are not supported, and must not be missed."""
+        index = self._debug_index(number)
+        if index >= 6 and value >> 32:
+            raise general_protection()
+        if index == 7:
+            if value & DR7_ENABLES:
+                raise DomainCrash("the guest enabled a hardware breakpoint (DR7), which is not supported")
+            value |= DR7_ALWAYS
+        elif index == 6:
+            value |= DR6_ALWAYS
+        self._state.dr[index] = value
+
+    def _debug_index(self, number: int) -> int:
+        if number > 7 or (number in (4, 5) and self._state.cr4 & CR4_DE):
+            raise GuestFault(UD)
+        return number + 2 if number in (4, 5) else number

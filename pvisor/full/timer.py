@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A PC guest's time: the TSC, intercepted. It counts virtual nanoseconds (1 GHz). Twin of para/timer.py."""
+
+from __future__ import annotations
+
+from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
+from pvisor.full.state import CpuState
+
+TSC_MASK = (1 << 64) - 1
+
+
+def tsc(state: CpuState, virtual_ns: int) -> int:
+    """The time-stamp counter at a virtual time."""
+    return virtual_ns + state.tsc_offset & TSC_MASK
+
+
+def rdtsc(state: CpuState, vcpu: Vcpu, exit: Exit) -> None:
+    """RDTSC and RDTSCP: EDX:EAX = TSC; RDTSCP gives TSC_AUX, which is 0, in ECX as well (SDM 2B)."""
+    gpr = vcpu.regs.gpr
+    now = tsc(state, exit.virtual_ns)
+    gpr[RAX], gpr[RDX] = now & 0xFFFF_FFFF, now >> 32
+    if exit.value:
+        gpr[RCX] = 0

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The start of a paravirtual guest: the start state that hypercalls.md describes.
+
+Twin of full/start.py, where a guest is entered as a PC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pvisor.abi import constants, features
+from pvisor.abi.layout import pack, sizeof, unpack
+from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.vcpu import RDI, RSP
+from pvisor.errors import GuestRefused, UsageError
+from pvisor.machine.elf import ElfImage
+from pvisor.machine.frames import HypervisorFrames
+from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.para import paging, segments
+from pvisor.para.paging import HYPERCALL_PAGE_GVA, PageRange
+
+TRANSPORTS = {"syscall": b"\x0f\x05", "vmcall": b"\x0f\x01\xc1", "int": b"\xcd\x82"}
+"""The instruction by which a stub of the hypercall page calls. SYSCALL is the default: the cheapest here."""
+
+STACK_BYTES = constants.STACK_BYTES.number
+CMDLINE_MAX = constants.CMDLINE_MAX.number
+ABI_VERSION = constants.ABI_VERSION.number
+
+
+def hypercall_page(transport: str) -> bytes:
+    """128 stubs: `mov eax, number`, the transport, `ret`; INT3 fills up."""
+    stub_bytes, n_calls = constants.STUB_BYTES.number, constants.CALLS_PER_PAGE.number
+    stubs = (
+        b"\xb8" + number.to_bytes(4, "little") + TRANSPORTS[transport] + b"\xc3" for number in range(n_calls)
+    )
+    return b"".join(stub.ljust(stub_bytes, b"\xcc") for stub in stubs)
+
+
+def offered_features(transport: str) -> int:
+    """The feature bits that a domain gets."""
+    offered = features.CONSOLE_INPUT.mask
+    return offered | features.RAW_VMCALL.mask if transport == "vmcall" else offered
+
+
+def abi_note(image: ElfImage) -> dict[str, int] | None:
+    """The guest's ABI note (struct pv_elf_note), or None. Refuses a note that is too short."""
+    note = image.note(str(constants.ELF_NOTE_NAME.value), constants.ELF_NOTE_TYPE.number)
+    if note is None:
+        return None
+    if len(note.desc) < sizeof("pv_elf_note"):
+        raise GuestRefused(
+            f"{image.path}: its pvisor note has {len(note.desc)} bytes, not {sizeof('pv_elf_note')}"
+        )
+    return unpack("pv_elf_note", note.desc)
+
+
+def check_note(image: ElfImage, offered: int) -> None:
+    """Refuse a guest that needs another mode, a newer ABI or a feature that is not offered."""
+    note = abi_note(image)
+    if note is None or image.bits != 64:
+        raise GuestRefused(
+            f"{image.path}: no paravirtual guest (a 64-bit ELF with a pvisor note); try --mode full"
+        )
+    if note["abi_version"] > ABI_VERSION or note["abi_version"] < 1:
+        raise GuestRefused(
+            f"{image.path}: needs version {note['abi_version']} of the ABI, this pvisor has {ABI_VERSION}"
+        )
+    missing = note["needed_features"] & ~offered
+    if missing:
+        names = ", ".join(
+            next((f.name for f in features.FEATURES if f.mask == 1 << bit), f"number {bit}")
+            for bit in range(64)
+            if missing >> bit & 1
+        )
+        raise GuestRefused(f"{image.path}: needs features that are not offered: {names}")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where things lie after the kernel image; every address is a GPA and a GVA."""
+
+    kernel_start: int
+    kernel_end: int
+    stack_bottom: int
+    stack_top: int
+    start_info: int
+    cmdline: int
+    tables: int
+    first_free: int
+
+
+def place(image: ElfImage, memory_bytes: int) -> tuple[Placement, list[PageRange]]:
+    """Lay out memory: guard page, stack, start-info, command line, tables. Refuses what does not fit."""
+    paging.check_placement(image.segments, memory_bytes)
+    high = [
+        PageRange(s.vaddr & ~0xFFF, s.paddr & ~0xFFF, _n_pages(s.paddr, s.memory_bytes), paging.flags_of(s))
+        for s in image.segments
+        if s.vaddr != s.paddr
+    ]
+    kernel_start = min(s.paddr for s in image.segments)
+    kernel_end = max(s.paddr + s.memory_bytes for s in image.segments) + PAGE_BYTES - 1 & ~(PAGE_BYTES - 1)
+    stack_bottom = kernel_end + PAGE_BYTES
+    stack_top = stack_bottom + STACK_BYTES
+    tables = stack_top + 2 * PAGE_BYTES
+    first_free = tables + paging.n_tables(memory_bytes, high) * PAGE_BYTES
+    if first_free > memory_bytes:
+        raise GuestRefused(
+            f"kernel, stack and tables need {first_free:#x} bytes, the domain has {memory_bytes:#x}; "
+            "give more --memory"
+        )
+    start_info, cmdline = stack_top, stack_top + PAGE_BYTES
+    return (
+        Placement(kernel_start, kernel_end, stack_bottom, stack_top, start_info, cmdline, tables, first_free),
+        high,
+    )
+
+
+def _n_pages(address: int, n_bytes: int) -> int:
+    return (address + n_bytes - 1 >> 12) - (address >> 12) + 1
+
+
+def load(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, vcpu: UnicornVcpu, *,
+         cmdline: str, transport: str, domid: int) -> None:  # fmt: skip
+    """Put the kernel into memory and the vCPU into the start state.
+
+    Raises GuestRefused for a kernel that cannot run here, UsageError for a command line that is too long.
+    """
+    offered = offered_features(transport)
+    check_note(image, offered)
+    words = cmdline.encode()
+    if len(words) > CMDLINE_MAX or b"\0" in words:
+        raise UsageError(f"--cmdline: {len(words)} bytes; at most {CMDLINE_MAX}, none of them NUL")
+    at, high = place(image, memory.size_bytes)
+    for segment in image.segments:
+        memory.write(segment.paddr, segment.data)
+    root = _build_tables(image, memory, frames, at, high, transport)
+    memory.write(at.cmdline, words)
+    memory.write(at.start_info, pack(
+        "pv_start_info", magic=constants.START_MAGIC.number, abi_version=ABI_VERSION,
+        size_bytes=sizeof("pv_start_info"), features=offered, hypercall_page=HYPERCALL_PAGE_GVA,
+        memory_bytes=memory.size_bytes, kernel_start=at.kernel_start, kernel_end=at.kernel_end,
+        stack_bottom=at.stack_bottom, stack_top=at.stack_top, root_table=root, first_free=at.first_free,
+        cmdline=at.cmdline, cmdline_bytes=len(words), domid=domid,
+    ))  # fmt: skip
+    vcpu.set_root(root)
+    segments.start_segments(vcpu, paging.GDT_GVA)
+    vcpu.rflags = 2
+    vcpu.regs.gpr[RDI] = at.start_info
+    vcpu.regs.gpr[RSP] = at.stack_top
+    vcpu.regs.rip = image.entry
+    vcpu.v.hypercall_page = HYPERCALL_PAGE_GVA
+    vcpu.v.hypercall_page_bytes = PAGE_BYTES
+    vcpu.v.raw_vmcall = bool(offered & features.RAW_VMCALL.mask)
+
+
+def _build_tables(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, at: Placement,
+                  high: list[PageRange], transport: str) -> int:  # fmt: skip
+    builder = paging.TableBuilder(memory, at.tables)
+    n_frames = memory.size_bytes // PAGE_BYTES
+    builder.map(PageRange(PAGE_BYTES, PAGE_BYTES, n_frames - 1, paging.READ_WRITE))
+    for segment in image.segments:
+        gpa = segment.paddr & ~0xFFF
+        builder.map(
+            PageRange(gpa, gpa, _n_pages(segment.paddr, segment.memory_bytes), paging.flags_of(segment))
+        )
+    for pages in high:
+        builder.map(pages)
+    guard = at.stack_bottom - PAGE_BYTES
+    builder.map(PageRange(guard, guard, 1, 0))
+    n_read_only = (at.first_free - at.start_info) // PAGE_BYTES
+    builder.map(PageRange(at.start_info, at.start_info, n_read_only, paging.READ_ONLY))
+    page = hypercall_page(transport)
+    builder.set_root_entry(paging.HOLE_SLOT, paging.build_hole(frames, segments.gdt_image(), page))
+    end = builder.finish()
+    if end != at.first_free:
+        raise RuntimeError(f"tables end at {end:#x}, not at {at.first_free:#x}")
+    return builder.root

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The builder: the only place where a domain's parts are wired together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pvisor.cpu.unicorn_engine import UNLIMITED, UnicornVcpu
+from pvisor.domain.domain import Domain
+from pvisor.errors import GuestRefused, UsageError
+from pvisor.machine.clock import WallClock
+from pvisor.machine.console import ConsoleInput, ConsoleOutput
+from pvisor.machine.elf import ElfImage
+from pvisor.machine.frames import HypervisorFrames
+from pvisor.machine.ioports import IoPortBus
+from pvisor.machine.memory import GuestMemory
+from pvisor.para.start import abi_note
+from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, DomainConfig
+
+
+@dataclass(slots=True)
+class Machine:
+    """A domain ready to run, with what must be freed after it."""
+
+    domain: Domain
+    vcpu: UnicornVcpu
+    frames: HypervisorFrames
+    image: ElfImage
+    ioports: IoPortBus | None
+
+    def close(self) -> None:
+        """Free engine and tables. The console's output stays readable."""
+        self.vcpu.close()
+        self.frames.close()
+
+
+def mode_of(image: ElfImage, asked: str) -> str:
+    """`full` or `para`: as asked, or by the notes of the ELF file."""
+    if asked not in MODES:
+        raise UsageError(f"--mode {asked}: there is {', '.join(MODES)}")
+    if asked != "auto":
+        return asked
+    if abi_note(image) is not None:
+        return "para"
+    if image.note("Xen", 18) is not None:
+        return "full"
+    raise GuestRefused(
+        f"{image.path}: neither a PC kernel (PVH note) nor a paravirtual one (pvisor note); "
+        "`pvisor build` makes both"
+    )
+
+
+def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, domid: int = 1) -> Machine:
+    """Make a domain and load its kernel. Raises UsageError or GuestRefused; then nothing is left behind."""
+    if config.tier not in TIERS or config.transport not in TRANSPORTS:
+        raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
+    image = ElfImage(config.kernel)
+    mode = mode_of(image, config.mode)
+    memory = GuestMemory(config.memory_bytes)
+    n_frames = FULL_FRAMES if mode == "full" else PARA_FRAMES
+    frames = HypervisorFrames(n_frames)
+    vcpu = UnicornVcpu(memory, frames)
+    try:
+        build_wing = _build_full if mode == "full" else _build_para
+        domain, ioports = build_wing(config, image, memory, frames, vcpu, console, input, domid)
+    except BaseException:
+        vcpu.close()
+        frames.close()
+        raise
+    domain.vcpus.append(vcpu)
+    vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
+    vcpu.v.debug_abi = config.debug_abi
+    vcpu.v.time_exits = config.time_exits
+    if config.tier == "native":
+        vcpu.enable_natives(mode, config.without_natives)
+    return Machine(domain, vcpu, frames, image, ioports)
+
+
+FULL_FRAMES = 4096
+PARA_FRAMES = 8
+
+
+def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,
+                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput,
+                domid: int) -> tuple[Domain, IoPortBus]:  # fmt: skip
+    from pvisor.full import power, start
+    from pvisor.full.console import COM1, N_IOPORTS, Uart
+    from pvisor.full.cpu import FullWing
+
+    ioports = IoPortBus()
+    wing = FullWing(memory, frames, vcpu, ioports)
+    domain = Domain(
+        domid, config.name or image.path.name, memory, wing, [], console, input, WallClock(config.epoch_s)
+    )
+    ioports.attach(COM1, N_IOPORTS, Uart(console, input, lambda: vcpu.exit.virtual_ns))
+    ioports.attach(power.PM1A_CNT, 2, power.PowerControl(domain.end))
+    ioports.attach(power.DEBUG_EXIT, 4, power.DebugExit(domain.end))
+    start.load(image, memory, vcpu, wing, cmdline=config.cmdline)
+    return domain, ioports
+
+
+def _build_para(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,
+                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput,
+                domid: int) -> tuple[Domain, None]:  # fmt: skip
+    from pvisor.para import start
+    from pvisor.para.cpu import ParaWing
+
+    wing = ParaWing(start.offered_features(config.transport))
+    domain = Domain(
+        domid, config.name or image.path.name, memory, wing, [], console, input, WallClock(config.epoch_s)
+    )
+    start.load(image, memory, frames, vcpu, cmdline=config.cmdline, transport=config.transport, domid=domid)
+    return domain, None

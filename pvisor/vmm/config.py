@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a domain is made of, and what its run left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvisor.domain.outcome import Ending
+from pvisor.machine.clock import DEFAULT_EPOCH_S
+
+MODES = ("auto", "full", "para")
+TIERS = ("native", "python")
+TRANSPORTS = ("syscall", "vmcall", "int")
+DEFAULT_MEMORY_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DomainConfig:
+    """One domain: its kernel, its mode, its limits. `without_natives` names native handlers to leave out."""
+
+    kernel: Path
+    mode: str = "auto"
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    cmdline: str = ""
+    tier: str = "native"
+    transport: str = "syscall"
+    max_insns: int | None = None
+    timeout_s: float | None = None
+    epoch_s: int = DEFAULT_EPOCH_S
+    debug_abi: bool = False
+    time_exits: bool = False
+    without_natives: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
+    """Functions of the guest whose calls are counted as operations."""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCount:
+    """How often a reason occurred, who served it, what that cost the host (None: not measured)."""
+
+    count: int
+    native: int
+    python: int
+    wall_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Calls of one guest function, with the exits and instructions inside them."""
+
+    name: str
+    calls: int
+    exits: int
+    instructions: int
+
+
+@dataclass(frozen=True, slots=True)
+class CrashFacts:
+    """What a crash report needs of the moment of the crash."""
+
+    rip: int
+    registers: Mapping[str, int]
+    frames: tuple[int, ...]
+    """Return addresses, innermost first."""
+    code: bytes
+    mode64: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run: how it ended and what it did."""
+
+    mode: str
+    tier: str
+    repair: str
+    ending: Ending
+    n_instructions: int
+    virtual_ns: int
+    wall_ns: int
+    output: bytes
+    first_to_last_byte_ns: int
+    """Host time from the first entry into the guest to its last byte of output; 0 without output."""
+    exits: Mapping[str, ExitCount] = field(default_factory=dict)
+    operations: tuple[Operation, ...] = ()
+    crash: CrashFacts | None = None
+    unclaimed_ioports: Mapping[int, int] = field(default_factory=dict)

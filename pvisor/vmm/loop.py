@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The run loop: enter the guest, ask the handler what the exit means, do what it decides.
+
+One loop serves every engine and both wings. Exits that the engine must serve inside its hook come to the
+same handlers by `on_hook_exit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pvisor.cpu.exits import ExitReason
+from pvisor.cpu.vcpu import Vcpu
+from pvisor.domain.domain import Domain
+from pvisor.domain.outcome import (
+    STATUS_CRASH,
+    STATUS_INTERRUPTED,
+    STATUS_TIME_OVER,
+    EndedBy,
+    Ending,
+    Outcome,
+)
+from pvisor.errors import DomainCrash
+
+HOOK_STOP, TRACE_FULL, BUDGET, KICK = (
+    ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK)  # fmt: skip
+
+IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
+BUDGET_USED = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest used up its instructions (--max-insns)")
+TIME_OVER = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest's time is over (--timeout)")
+INTERRUPTED = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "interrupted")
+
+
+class RunLoop:
+    """Runs one domain's vCPU to the domain's end.
+
+    `on_kick` says why a kick came: an Ending, or None to go on. `drain_trace` empties a full trace.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        vcpu: Vcpu,
+        *,
+        on_kick: Callable[[], Ending | None],
+        drain_trace: Callable[[], None],
+    ) -> None:
+        self._domain = domain
+        self._vcpu = vcpu
+        self._on_kick = on_kick
+        self._drain_trace = drain_trace
+        self._hook_outcome: Outcome | DomainCrash = Outcome.RESUME
+        vcpu.on_hook_exit = self._serve_in_hook
+
+    def run(self) -> Ending:
+        """Run until the domain ends. An exception of ours passes through, with where it happened attached."""
+        domain, vcpu, handlers = self._domain, self._vcpu, self._domain.wing.handlers
+        exit, enter = vcpu.exit, vcpu.run
+        resume = Outcome.RESUME
+        try:
+            while True:
+                reason = enter()
+                if reason < BUDGET:
+                    outcome = handlers[reason](domain, vcpu, exit)
+                    if outcome is resume:
+                        continue
+                    exit.outcome = outcome
+                else:
+                    outcome = self._stopped(reason)
+                ending = self._decided(outcome)
+                if ending is not None:
+                    return ending
+        except DomainCrash as crash:
+            exit.outcome = Outcome.STOP
+            domain.ending = Ending(EndedBy.CRASH, STATUS_CRASH, str(crash))
+            return domain.ending
+        except Exception as error:
+            _attach_place(error, domain, vcpu)
+            raise
+
+    def _decided(self, outcome: Outcome) -> Ending | None:
+        """What an outcome means for one domain with one vCPU: the end, or going on."""
+        if outcome is Outcome.STOP:
+            return self._domain.ending
+        if outcome is Outcome.BLOCK:
+            self._domain.end(IDLE)
+            return self._domain.ending
+        return None
+
+    def _stopped(self, reason: int) -> Outcome:
+        """The hypervisor wanted its CPU back."""
+        domain, vcpu = self._domain, self._vcpu
+        if reason == HOOK_STOP:
+            decided, self._hook_outcome = self._hook_outcome, Outcome.RESUME
+            if isinstance(decided, DomainCrash):
+                raise decided
+            return decided
+        if reason == TRACE_FULL:
+            self._drain_trace()
+            return Outcome.RESUME
+        if reason == BUDGET:
+            return domain.end(BUDGET_USED)
+        if reason == KICK:
+            ending = self._on_kick()
+            return domain.end(ending) if ending is not None else Outcome.RESUME
+        return domain.wing.handlers[reason](domain, vcpu, vcpu.exit)
+
+    def _serve_in_hook(self) -> bool:
+        """An exit that the engine holds open. True: end the run after its instruction."""
+        exit = self._vcpu.exit
+        try:
+            outcome = self._domain.wing.handlers[exit.reason](self._domain, self._vcpu, exit)
+        except DomainCrash as crash:
+            exit.outcome = Outcome.STOP
+            self._hook_outcome = crash
+            return True
+        if outcome is Outcome.RESUME:
+            return False
+        exit.outcome = outcome
+        self._hook_outcome = outcome
+        return True
+
+
+def _attach_place(error: Exception, domain: Domain, vcpu: Vcpu) -> None:
+    """Say where a mistake of ours happened: a note on the exception, an attribute before Python 3.11."""
+    reason = vcpu.exit.reason
+    label = ExitReason(reason).label if reason in ExitReason._value2member_map_ else str(reason)
+    place = f"d{domain.domid}/v{vcpu.vcpu_id} at exit {label}, RIP {vcpu.exit.rip:#x}"
+    if hasattr(error, "add_note"):
+        error.add_note(place)
+    else:
+        error.__dict__["pvisor_place"] = place

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs one domain from its configuration to its result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pvisor.cpu.exits import ExitReason
+from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
+from pvisor.cpu.vcpu import CS, GPR_NAMES, RBP, SEGMENT_NAMES
+from pvisor.domain.outcome import EndedBy, Ending
+from pvisor.errors import UsageError
+from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.vmm.builder import Machine, build
+from pvisor.vmm.config import CrashFacts, DomainConfig, ExitCount, Operation, RunResult
+from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
+
+MAX_BACKTRACE = 32
+TraceSink = Callable[[Sequence[Any]], None]
+"""Takes trace records (`pv_record`) in order."""
+
+
+def run_domain(
+    config: DomainConfig,
+    console: ConsoleOutput | None = None,
+    input: ConsoleInput | None = None,
+    *,
+    trace: TraceSink | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Build a domain, run it to its end, and tell what happened.
+
+    `interrupted` is asked when a signal has kicked the vCPU. Raises UsageError and GuestRefused before the
+    guest runs; a crash of the guest is a result, a mistake of ours an exception.
+    """
+    console = console or ConsoleOutput()
+    machine = build(config, console, input or NoInput())
+    try:
+        return _run(machine, config, console, trace, interrupted)
+    finally:
+        machine.close()
+
+
+def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: TraceSink | None,
+         interrupted: Callable[[], bool]) -> RunResult:  # fmt: skip
+    vcpu, domain = machine.vcpu, machine.domain
+    names = _watch(machine, config.watch)
+    time_is_over = threading.Event()
+
+    def on_kick() -> Ending | None:
+        vcpu.v.kick = 0
+        if interrupted():
+            return INTERRUPTED
+        return TIME_OVER if time_is_over.is_set() else None
+
+    def drain() -> None:
+        if trace is not None:
+            trace(vcpu.trace_records())
+            vcpu.clear_trace()
+
+    if trace is not None:
+        vcpu.start_trace()
+    loop = RunLoop(domain, vcpu, on_kick=on_kick, drain_trace=drain)
+    timer = _start_timer(vcpu, config.timeout_s, time_is_over)
+    begun = time.monotonic_ns()
+    try:
+        ending = loop.run()
+    finally:
+        wall_ns = time.monotonic_ns() - begun
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+    crash = _crash_facts(vcpu) if ending.ended_by is EndedBy.CRASH else None
+    vcpu.complete()
+    drain()
+    return RunResult(
+        mode=domain.wing.name,
+        tier=config.tier,
+        repair=start_engine().repair,
+        ending=ending,
+        n_instructions=vcpu.n_instructions,
+        virtual_ns=vcpu.virtual_ns,
+        wall_ns=wall_ns,
+        output=console.data,
+        first_to_last_byte_ns=max(0, console.last_write_host_ns - begun) if console.n_bytes else 0,
+        exits=exit_counts(vcpu),
+        operations=_operations(vcpu, names),
+        crash=crash,
+        unclaimed_ioports=dict(machine.ioports.unclaimed) if machine.ioports else {},
+    )
+
+
+def _start_timer(vcpu: UnicornVcpu, timeout_s: float | None, over: threading.Event) -> threading.Timer | None:
+    if timeout_s is None:
+        return None
+
+    def expire() -> None:
+        over.set()
+        vcpu.kick()
+
+    timer = threading.Timer(timeout_s, expire)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def exit_counts(vcpu: UnicornVcpu) -> dict[str, ExitCount]:
+    """Exits by the reason's label, in the order of the reasons, without those that never occurred."""
+    counts = {}
+    for reason in ExitReason:
+        c = vcpu.v.counters[reason]
+        if not c.count:
+            continue
+        sampled = c.native_sample_ns * c.native // c.native_samples if c.native_samples else None
+        wall_ns = c.python_wall_ns + (sampled or 0) if not c.native or sampled is not None else None
+        counts[reason.label] = ExitCount(c.count, c.native, c.python, wall_ns)
+    return counts
+
+
+def _watch(machine: Machine, wanted: Sequence[str]) -> dict[int, str]:
+    """Ask the engine to count the calls of functions by name."""
+    names: dict[int, str] = {}
+    for symbol in machine.image.functions if wanted else ():
+        if symbol.name in wanted and symbol.address not in names:
+            if not machine.vcpu.watch_operation(symbol.address):
+                raise UsageError("too many functions to watch; name fewer")
+            names[symbol.address] = symbol.name
+    return names
+
+
+def _operations(vcpu: UnicornVcpu, names: dict[int, str]) -> tuple[Operation, ...]:
+    return tuple(
+        Operation(names[address], calls, exits, instructions)
+        for address, calls, exits, instructions in vcpu.operations()
+        if calls
+    )
+
+
+def _crash_facts(vcpu: UnicornVcpu) -> CrashFacts:
+    """Registers as they are, RIP of the exit, and the chain of frame pointers."""
+    exit = vcpu.exit
+    registers = {name: vcpu.regs.gpr[i] for i, name in enumerate(GPR_NAMES)}
+    registers["RIP"] = exit.rip
+    registers["RFLAGS"] = vcpu.rflags
+    if exit.reason in (ExitReason.PAGE_FAULT, ExitReason.SHADOW_FILL):
+        registers["CR2"] = exit.cr2
+    registers.update((name, vcpu.segment(i).selector) for i, name in enumerate(SEGMENT_NAMES))
+    mode64 = bool(vcpu.segment(CS).flags & 1 << 21)
+    code = bytes(exit.insn[0 : min(exit.n_insn, 16)]) if exit.vector or exit.n_insn else b""
+    return CrashFacts(exit.rip, registers, _frames(vcpu) if mode64 else (), code, mode64)
+
+
+def _frames(vcpu: UnicornVcpu) -> tuple[int, ...]:
+    """Return addresses by the frame pointers, as far as they are mapped and go upwards."""
+    frames: list[int] = []
+    rbp = vcpu.regs.gpr[RBP]
+    while len(frames) < MAX_BACKTRACE and rbp and rbp % 8 == 0:
+        pair = vcpu.copy_in(rbp, 16)
+        if pair is None:
+            break
+        above, return_address = int.from_bytes(pair[:8], "little"), int.from_bytes(pair[8:], "little")
+        if return_address:
+            frames.append(return_address)
+        if above <= rbp:
+            break
+        rbp = above
+    return tuple(frames)
