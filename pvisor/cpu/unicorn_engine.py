@@ -161,6 +161,11 @@ class UnicornVcpu:
         lib.pv_set_rflags(self.v, value)
 
     @property
+    def error(self) -> str:
+        """What an ENGINE_ERROR means."""
+        return _text(self.v.error)
+
+    @property
     def n_instructions(self) -> int:
         """Retired instructions."""
         return int(self.v.insns)

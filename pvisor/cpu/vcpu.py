@@ -89,6 +89,10 @@ class Vcpu(Protocol):
     def rflags(self, value: int) -> None: ...
 
     @property
+    def error(self) -> str:
+        """What an ENGINE_ERROR means."""
+
+    @property
     def n_instructions(self) -> int:
         """Retired instructions."""
 

@@ -30,6 +30,7 @@ from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import GuestMemory
 
 U32_MAX = 0xFFFF_FFFF
+DB, DR6_SINGLE_STEP = 1, 1 << 14
 Emulation = Callable[[Exit, Instruction, int], int | None]
 """Emulates an instruction: (exit, instruction, next RIP) -> RIP to go on at, or None when it has set RIP."""
 
@@ -117,6 +118,8 @@ class FullWing:
     def _reflect(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """The exception is the guest's own: it gets it, with the real error code."""
         error = exit.error_code if exit.vector in WITH_ERROR_CODE else None
+        if exit.vector == DB:
+            self.state.dr[6] |= DR6_SINGLE_STEP
         self.interrupts.raise_fault(GuestFault(exit.vector, error), exit.rip)
         return Outcome.RESUME
 

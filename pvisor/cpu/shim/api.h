@@ -59,6 +59,11 @@ int pv_signals_install(void);
 void pv_signals_restore(void);
 int pv_signal_seen(void);
 
-/* What an exit costs at least on this engine (floor.c): ns per operation, or a negative number. */
-double pv_floor(const char *operation, uint64_t n_operations, int repair);
+/*
+ * What an operation costs at least on this engine (floor.c): ns each, or a negative number when it cannot run.
+ * `code` is a loop that R15 counts, placed at 0x1000; `page` the hypercall page, or NULL; `old_exception` the
+ * verified offset (pv_state_offsets). Operations: syscall, vmcall, int, out, cli.
+ */
+double pv_floor(const char *operation, const void *code, uint32_t code_bytes, const void *page,
+                uint64_t n_operations, int repair, uint32_t old_exception);
 #endif
