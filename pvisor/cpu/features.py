@@ -18,7 +18,7 @@ LINEAR_BITS = 48
 TSC_HZ = 1_000_000_000
 
 _VENDOR = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)  # "Genu", "ntel", "ineI": EBX, ECX, EDX
-_SIGNATURE = 0x0003_06C1  # family 6, model 0x3c: the Haswell that Unicorn plays
+_SIGNATURE = 0x0002_06A1  # family 6, model 0x2a: the Sandy Bridge that Unicorn plays (shim/engine.c)
 _BRAND = b"pvisor virtual CPU @ 1.00GHz".ljust(48, b"\0")
 
 FPU, TSC, MSR, PAE, CX8, SEP = 1 << 0, 1 << 4, 1 << 5, 1 << 6, 1 << 8, 1 << 11
@@ -32,13 +32,14 @@ PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2, PSE = (
     1 << 26,
     1 << 3,
 )
-SSE3, SSSE3, CX16, SSE4_1, SSE4_2, MOVBE, POPCNT = 1, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 22, 1 << 23
+SSE3, PCLMULQDQ, SSSE3, CX16, SSE4_1, SSE4_2, POPCNT, AES = (
+    1, 1 << 1, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 23, 1 << 25)  # fmt: skip
 HYPERVISOR = 1 << 31
 NX, GIB_PAGES, RDTSCP, LONG_MODE = 1 << 20, 1 << 26, 1 << 27, 1 << 29
 LAHF64 = 1
 
 _EDX_1 = FPU | PSE | TSC | MSR | PAE | CX8 | PGE | CMOV | CLFSH | MMX | FXSR | SSE | SSE2
-_ECX_1 = SSE3 | SSSE3 | CX16 | SSE4_1 | SSE4_2 | MOVBE | POPCNT
+_ECX_1 = SSE3 | PCLMULQDQ | SSSE3 | CX16 | SSE4_1 | SSE4_2 | POPCNT | AES
 
 CpuidLeaf = tuple[int, int, int, int]
 """EAX, EBX, ECX, EDX."""

@@ -12,7 +12,7 @@ LOOP_GVA = 0x1000
 """Where a bare loop lies."""
 PAGE_GVA = 0xFFFF_8000_0000_1000
 """Where its hypercall page lies (para/paging.py has the same)."""
-_OLD_EXCEPTION = 5
+OLD_EXCEPTION = 5
 """Its place among the state's offsets (shim.h, struct state_layout)."""
 
 
@@ -36,7 +36,7 @@ def floor_ns(loop: BareLoop, n_operations: int) -> float:
     ns = float(
         lib.pv_floor(
             loop.instruction.encode(), loop.code, len(loop.code), page, n_operations, repair,
-            facts.state_offsets[_OLD_EXCEPTION],
+            facts.state_offsets[OLD_EXCEPTION],
         )
     )  # fmt: skip
     if ns < 0:

@@ -9,7 +9,8 @@ of the wheels, opened at run time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -273,6 +274,11 @@ class UnicornVcpu:
         """Count the calls of the guest function at this address; False when there are too many."""
         return bool(lib.pv_operation_add(self.v, address) >= 0)
 
+    def before_first_call(self, index: int) -> tuple[int, int]:
+        """(exits, instructions) until the first call of the watched function at an index of `operations`."""
+        row = lib.pv_operation_get(self.v, index)
+        return int(row.exits_before), int(row.instructions_before)
+
     def operations(self) -> list[tuple[int, int, int, int]]:
         """(address, calls, exits, instructions) of each watched function; open calls end here."""
         lib.pv_operations_finish(self.v)
@@ -280,6 +286,17 @@ class UnicornVcpu:
         while (row := lib.pv_operation_get(self.v, len(found))) != ffi.NULL:
             found.append((row.address, row.calls, row.exits, row.instructions))
         return found
+
+
+@contextmanager
+def signals_kick() -> Iterator[Callable[[], bool]]:
+    """Inside, Ctrl-C and SIGTERM kick every vCPU and do nothing else. Gives a function: did one come?"""
+    if lib.pv_signals_install():
+        raise PvisorError("the handlers of SIGINT and SIGTERM cannot be installed")
+    try:
+        yield lambda: bool(lib.pv_signal_seen())
+    finally:
+        lib.pv_signals_restore()
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]

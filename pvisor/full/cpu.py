@@ -156,27 +156,30 @@ class FullWing:
 
     def _hlt(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """HLT: wait for an interrupt."""
-        insn = decode(bytes(exit.insn[0 : exit.n_insn]), bool(vcpu.segment(CS).flags & LONG))
-        vcpu.regs.rip = exit.rip + (insn.n_bytes if insn is not None else 1)
+        vcpu.regs.rip = exit.next_rip
         exit.retired = 1
         return Outcome.BLOCK
 
     def _mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         number, register = self.system.control_operands(insn, "cr")
+        exit.n_ops, exit.ops[0] = 1, number
         if insn.opcode[1] == 0x20:
             self.system.write_register(register, self.control.read(number))
         else:
             value = self.system.read_register(register)
-            exit.n_ops, exit.ops[0], exit.ops[1] = 2, number, value
+            exit.n_ops, exit.ops[1] = 2, value
             self.control.write(number, value)
         return next_rip
 
     def _mov_dr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         number, register = self.system.control_operands(insn, "dr")
+        exit.n_ops, exit.ops[0] = 1, number
         if insn.opcode[1] == 0x21:
             self.system.write_register(register, self.control.read_debug(number))
         else:
-            self.control.write_debug(number, self.system.read_register(register))
+            value = self.system.read_register(register)
+            exit.n_ops, exit.ops[1] = 2, value
+            self.control.write_debug(number, value)
         return next_rip
 
     def _clts(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
@@ -203,7 +206,9 @@ class FullWing:
         return next_rip
 
     def _invlpg(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        self.paging.drop(self.system.address_of(insn, insn.operands[0], next_rip))
+        address = self.system.address_of(insn, insn.operands[0], next_rip)
+        exit.n_ops, exit.ops[0] = 1, address
+        self.paging.drop(address)
         return next_rip
 
     # --- served inside the engine's hook
@@ -232,7 +237,7 @@ class FullWing:
 def cli(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """CLI. Its native twin is in native/cpu.c."""
     vcpu.virtual_if = False
-    vcpu.regs.rip = exit.next_rip or exit.rip + _length(vcpu, exit)
+    vcpu.regs.rip = exit.next_rip
     exit.retired = 1
     return Outcome.RESUME
 
@@ -242,15 +247,9 @@ def sti(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     if not vcpu.virtual_if:
         vcpu.shadow_next_block()
     vcpu.virtual_if = True
-    vcpu.regs.rip = exit.next_rip or exit.rip + _length(vcpu, exit)
+    vcpu.regs.rip = exit.next_rip
     exit.retired = 1
     return Outcome.RESUME
-
-
-def _length(vcpu: Vcpu, exit: Exit) -> int:
-    """Length of CLI or STI with prefixes."""
-    insn = decode(bytes(exit.insn[0 : exit.n_insn]), bool(vcpu.segment(CS).flags & LONG))
-    return insn.n_bytes if insn is not None else 1
 
 
 def _nothing(exit: Exit, insn: Instruction, next_rip: int) -> int:

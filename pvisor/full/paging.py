@@ -50,8 +50,10 @@ class ShadowPaging:
         self._window_table = self._build_hole()
         self._leaf_tables: dict[int, int] = {}
         self._inner: list[int] = []
+        self._root_slots: set[int] = set()
         self._aliases: dict[int, set[int]] = {}
         self._executable: set[int] = set()
+        self._translated: set[int] = set()  # frames whose code the engine may remember, mapped or not
         self._writable: set[int] = set()
         self._mixed: set[int] = set()
         self._large: set[int] = set()
@@ -81,17 +83,18 @@ class ShadowPaging:
             raise DomainCrash(
                 f"access to guest-physical {mapping.gpa:#x} (address {gva:#x}): no RAM and no device is there"
             )
+        table = self._table_with_room(gva)
         if access.fetch:
             self._make_executable(frame)
         elif access.write:
             self._make_writable(frame, rip)
-        self._set_leaf(gva & ~0xFFF, frame, mapping)
+        self._set_leaf(table, gva & ~0xFFF, frame, mapping)
 
-    def _set_leaf(self, page: int, frame: int, mapping: Mapping) -> None:
+    def _set_leaf(self, table: int, page: int, frame: int, mapping: Mapping) -> None:
         """The entry that W^X and dirty tracking allow right now."""
         mixed = frame in self._mixed
         executable = (frame in self._executable) and not mapping.no_execute
-        writable = mapping.writable and mapping.dirty and (mixed or frame not in self._executable)
+        writable = mapping.writable and mapping.dirty and (mixed or frame not in self._translated)
         entry = (
             frame
             | P
@@ -105,11 +108,6 @@ class ShadowPaging:
             self._writable.add(frame)
         if mapping.is_large:
             self._large.add(page >> 21)
-        try:
-            table = self._leaf_table(page)
-        except FramesExhaustedError:
-            self.drop_all()
-            table = self._leaf_table(page)
         index = page >> 12 & 511
         was = self._frames.entry(table, index)
         self._frames.set_entry(table, index, entry)
@@ -121,12 +119,13 @@ class ShadowPaging:
         if frame in self._executable:
             return
         self._executable.add(frame)
+        self._translated.add(frame)
         if frame in self._writable:
             self._writable.discard(frame)
             self._change_aliases(frame, clear=W, set_=0)
 
     def _make_writable(self, frame: int, rip: int) -> None:
-        if frame not in self._executable or frame in self._mixed:
+        if frame not in self._translated or frame in self._mixed:
             return
         code = self._try_walk(rip)
         if code is not None and code.gpa & ~0xFFF == frame:
@@ -138,7 +137,8 @@ class ShadowPaging:
 
     def protect_from_host_write(self, frame: int) -> None:
         """The frame's bytes are about to change: what was translated from it goes, and it is code no more."""
-        if frame in self._executable:
+        if frame in self._translated:
+            self._translated.discard(frame)
             self._executable.discard(frame)
             self._mixed.discard(frame)
             self._change_aliases(frame, clear=0, set_=NX)
@@ -170,6 +170,14 @@ class ShadowPaging:
 
     # --- tables
 
+    def _table_with_room(self, gva: int) -> int:
+        """The last-level table of an address; when the pool is empty, everything else is dropped for it."""
+        try:
+            return self._leaf_table(gva & ~0xFFF)
+        except FramesExhaustedError:
+            self.drop_all()
+            return self._leaf_table(gva & ~0xFFF)
+
     def _leaf_table(self, page: int) -> int:
         found = self._leaf_tables.get(page >> 21)
         if found is not None:
@@ -181,6 +189,8 @@ class ShadowPaging:
             if not entry & P:
                 entry = self._frames.allocate() | TABLE
                 self._inner.append(entry & FRAME)
+                if shift == 39:
+                    self._root_slots.add(index)
                 self._frames.set_entry(table, index, entry)
             table = entry & FRAME
         self._leaf_tables[page >> 21] = table
@@ -188,13 +198,13 @@ class ShadowPaging:
 
     def drop_all(self) -> None:
         """Forget every entry: CR3 was written, or what the tables mean has changed."""
-        for slot in range(512):
-            if slot != HOLE_SLOT:
-                self._frames.set_entry(self._root, slot, 0)
+        for slot in self._root_slots:
+            self._frames.set_entry(self._root, slot, 0)
         for table in self._inner:
             self._frames.release(table)
         self._inner.clear()
         for known in (
+            self._root_slots,
             self._leaf_tables,
             self._aliases,
             self._executable,

@@ -85,6 +85,7 @@ class SystemInstructions:
         """LGDT, LIDT, LLDT, LTR."""
         if insn.mnemonic in ("lldt", "ltr"):
             selector = self.read_operand(insn, insn.operands[0], 2, next_rip)
+            exit.n_ops, exit.ops[0] = 1, selector
             (self._segments.load_ldtr if insn.mnemonic == "lldt" else self._segments.load_tr)(selector)
             return next_rip
         base_bytes = 8 if self.in_64bit_code else 4
@@ -104,10 +105,9 @@ class SystemInstructions:
 
     def segment_load(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """MOV to a segment register, POP of one, LDS and its kin."""
-        exit.n_ops = 1
         if insn.mnemonic == "mov":
             selector = self.read_operand(insn, insn.operands[1], 2, next_rip)
-            exit.ops[0] = selector
+            exit.n_ops, exit.ops[0] = 1, selector
             index = SEGMENT_BY_NAME[insn.operands[0].register]
             if index == CS:
                 raise GuestFault(UD)
@@ -122,7 +122,7 @@ class SystemInstructions:
         n_bytes = 2 if insn.has_operand_size_prefix else 8 if self.in_64bit_code else 4
         rsp = self._vcpu.regs.gpr[RSP]
         selector = int.from_bytes(self._paging.read_virtual(self._stack_address(rsp), 2), "little")
-        exit.ops[0] = selector
+        exit.n_ops, exit.ops[0] = 1, selector
         self._segments.load(SEGMENT_BY_NAME[insn.operands[0].register], selector)
         self._vcpu.regs.gpr[RSP] = self._wrap(rsp + n_bytes)
 
@@ -131,7 +131,7 @@ class SystemInstructions:
         address = self.address_of(insn, insn.operands[1], next_rip)
         raw = self._paging.read_virtual(address, n_bytes + 2)
         selector = int.from_bytes(raw[n_bytes:], "little")
-        exit.ops[0] = selector
+        exit.n_ops, exit.ops[0] = 1, selector
         self._segments.load(LOADS[insn.mnemonic], selector)
         self.write_register(insn.operands[0].register, int.from_bytes(raw[:n_bytes], "little"))
 

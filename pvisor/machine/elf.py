@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.dwarf.compileunit import CompileUnit
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
@@ -77,15 +76,7 @@ class ElfImage:
             self._parse(ELFFile(io.BytesIO(self._content)))
         except GuestRefused:
             raise
-        except (
-            ELFError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            IndexError,
-        ) as error:
+        except Exception as error:  # whatever the parser trips over in a hostile file
             raise GuestRefused(f"{path}: damaged ELF file ({type(error).__name__}: {error})") from error
 
     def _parse(self, elf: ELFFile) -> None:
@@ -134,6 +125,12 @@ class ElfImage:
         """The first note of that name and type."""
         return next((note for note in self.notes if (note.name, note.type) == (name, note_type)), None)
 
+    def is_code(self, address: int) -> bool:
+        """Does an executable segment hold this address?"""
+        return any(
+            s.flags & PF_X and s.vaddr <= address < s.vaddr + s.memory_bytes for s in self.segments
+        )
+
     @cached_property
     def functions(self) -> tuple[Symbol, ...]:
         """All function symbols by address; empty in a stripped file."""
@@ -158,7 +155,7 @@ class ElfImage:
                                 info["bind"] == "STB_GLOBAL",
                             )
                         )
-        except (ELFError, ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError):
+        except Exception:  # damaged symbols are no symbols
             return ()
         return tuple(sorted(found))
 
@@ -187,7 +184,7 @@ class ElfImage:
                 found = _line_in_unit(elf, unit, address)
                 if found:
                     return found
-        except (ELFError, ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError):
+        except Exception:  # damaged debug information is none
             return None
         return None
 

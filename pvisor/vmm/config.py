@@ -55,6 +55,9 @@ class Operation:
     calls: int
     exits: int
     instructions: int
+    exits_before: int
+    """Until its first call."""
+    instructions_before: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,18 @@ from typing import Any
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
-from pvisor.cpu.vcpu import CS, GPR_NAMES, RBP, SEGMENT_NAMES
-from pvisor.domain.outcome import EndedBy, Ending
+from pvisor.cpu.vcpu import CS, GPR_NAMES, RBP, RSP, SEGMENT_NAMES
+from pvisor.domain.outcome import STATUS_INTERRUPTED, EndedBy, Ending
 from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.machine.elf import ElfImage
+from pvisor.machine.memory import PAGE_BYTES
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import CrashFacts, DomainConfig, ExitCount, Operation, RunResult
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
 
 MAX_BACKTRACE = 32
+UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]
 """Takes trace records (`pv_record`) in order."""
 
@@ -34,7 +37,8 @@ def run_domain(
     """Build a domain, run it to its end, and tell what happened.
 
     `interrupted` is asked when a signal has kicked the vCPU. Raises UsageError and GuestRefused before the
-    guest runs; a crash of the guest is a result, a mistake of ours an exception.
+    guest runs; a crash of the guest is a result, a mistake of ours an exception. A console that raises
+    BrokenPipeError has lost its reader, which ends the run as an interruption.
     """
     console = console or ConsoleOutput()
     machine = build(config, console, input or NoInput())
@@ -65,15 +69,19 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         vcpu.start_trace()
     loop = RunLoop(domain, vcpu, on_kick=on_kick, drain_trace=drain)
     timer = _start_timer(vcpu, config.timeout_s, time_is_over)
+    if interrupted():
+        vcpu.kick()  # a signal that came before there was a vCPU to kick
     begun = time.monotonic_ns()
     try:
         ending = loop.run()
+    except BrokenPipeError:
+        ending = UNHEARD
     finally:
         wall_ns = time.monotonic_ns() - begun
         if timer is not None:
             timer.cancel()
             timer.join()
-    crash = _crash_facts(vcpu) if ending.ended_by is EndedBy.CRASH else None
+    crash = _crash_facts(vcpu, machine.image) if ending.ended_by is EndedBy.CRASH else None
     vcpu.complete()
     drain()
     return RunResult(
@@ -133,13 +141,13 @@ def _watch(machine: Machine, wanted: Sequence[str]) -> dict[int, str]:
 
 def _operations(vcpu: UnicornVcpu, names: dict[int, str]) -> tuple[Operation, ...]:
     return tuple(
-        Operation(names[address], calls, exits, instructions)
-        for address, calls, exits, instructions in vcpu.operations()
+        Operation(names[address], calls, exits, instructions, *vcpu.before_first_call(i))
+        for i, (address, calls, exits, instructions) in enumerate(vcpu.operations())
         if calls
     )
 
 
-def _crash_facts(vcpu: UnicornVcpu) -> CrashFacts:
+def _crash_facts(vcpu: UnicornVcpu, image: ElfImage) -> CrashFacts:
     """Registers as they are, RIP of the exit, and the chain of frame pointers."""
     exit = vcpu.exit
     registers = {name: vcpu.regs.gpr[i] for i, name in enumerate(GPR_NAMES)}
@@ -149,13 +157,28 @@ def _crash_facts(vcpu: UnicornVcpu) -> CrashFacts:
         registers["CR2"] = exit.cr2
     registers.update((name, vcpu.segment(i).selector) for i, name in enumerate(SEGMENT_NAMES))
     mode64 = bool(vcpu.segment(CS).flags & 1 << 21)
-    code = bytes(exit.insn[0 : min(exit.n_insn, 16)]) if exit.vector or exit.n_insn else b""
-    return CrashFacts(exit.rip, registers, _frames(vcpu) if mode64 else (), code, mode64)
+    linear = exit.rip if mode64 else exit.rip + vcpu.segment(CS).base & 0xFFFF_FFFF
+    frames = _frames(vcpu, image) if mode64 else ()
+    return CrashFacts(exit.rip, registers, frames, _code_at(vcpu, linear), mode64)
 
 
-def _frames(vcpu: UnicornVcpu) -> tuple[int, ...]:
-    """Return addresses by the frame pointers, as far as they are mapped and go upwards."""
+def _code_at(vcpu: UnicornVcpu, address: int) -> bytes:
+    """The bytes of the instruction and some more, as far as they are mapped; none in the hypervisor's hole."""
+    to_page_end = PAGE_BYTES - address % PAGE_BYTES
+    return vcpu.copy_in(address, 16) or vcpu.copy_in(address, min(16, to_page_end)) or b""
+
+
+def _frames(vcpu: UnicornVcpu, image: ElfImage) -> tuple[int, ...]:
+    """Return addresses by the frame pointers, as far as they are mapped and go upwards.
+
+    Outside the kernel's code (in the hypercall page, or after a wild call) no frame was made yet: the caller
+    is on top of the stack.
+    """
     frames: list[int] = []
+    if not image.is_code(vcpu.exit.rip):
+        top = vcpu.copy_in(vcpu.regs.gpr[RSP], 8)
+        if top is not None and image.is_code(int.from_bytes(top, "little")):
+            frames.append(int.from_bytes(top, "little"))
     rbp = vcpu.regs.gpr[RBP]
     while len(frames) < MAX_BACKTRACE and rbp and rbp % 8 == 0:
         pair = vcpu.copy_in(rbp, 16)

@@ -19,6 +19,17 @@ static struct slot *find_slot(struct engine *e, uint64_t address)
     return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
 }
 
+void new_epoch(struct engine *e)
+{
+    e->epoch += EPOCH;
+    if (e->epoch == 0) { /* all numbers are used up: forget what bears them, and begin again */
+        memset(e->slots, 0, sizeof e->slots);
+        memset(e->tails, 0, sizeof e->tails);
+        e->code_epoch = 0;
+        e->epoch = EPOCH;
+    }
+}
+
 static struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
 {
     struct slot *slot = find_slot(e, address);
@@ -97,8 +108,7 @@ void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 {
     (void)uc;
     struct engine *e = user;
-    if (unlikely(e->v.repair == PV_REPAIR_CONTEXT))
-        state_load(e);
+    state_load(e);
     struct slot *slot = find_slot(e, address);
     if (unlikely(slot->key != (address ^ e->epoch) || slot->size_bytes != size))
         slot = count_block(e, address, size);

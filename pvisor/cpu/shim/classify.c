@@ -15,6 +15,7 @@ static uint32_t classify_0f(const uint8_t *op, const uint8_t *end)
         if (op[1] >= 0xc0 && reg != 6) return PV_EXIT_GENERAL_PROTECTION;
         if (reg == 2 || reg == 3) return PV_EXIT_DESCRIPTOR_TABLE;
         return reg == 6 ? PV_EXIT_LMSW : reg == 7 ? PV_EXIT_INVLPG : PV_EXIT_GENERAL_PROTECTION;
+    case 0x07: case 0x34: case 0x35: return PV_EXIT_INVALID_OPCODE; /* SYSRET, SYSENTER, SYSEXIT: not offered */
     case 0x06: return PV_EXIT_CLTS;
     case 0x08: case 0x09: return PV_EXIT_CACHE;
     case 0x20: case 0x22: return PV_EXIT_MOV_CR;
@@ -44,8 +45,8 @@ uint32_t classify(const uint8_t *op, uint32_t n, bool mode64)
             return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_FAR_TRANSFER;
         case 0xca: case 0xcb: return PV_EXIT_FAR_TRANSFER;
         case 0xff:
-            if (op + 1 < end && (op[1] & 0x30) && ((op[1] >> 3) & 5) == 1 && ((op[1] >> 3) & 7) != 1)
-                return PV_EXIT_FAR_TRANSFER; /* /3 and /5 */
+            if (op + 1 < end && (((op[1] >> 3) & 7) == 3 || ((op[1] >> 3) & 7) == 5))
+                return PV_EXIT_FAR_TRANSFER;
             return PV_EXIT_GENERAL_PROTECTION;
         case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
         case 0xf0: case 0xf2: case 0xf3:

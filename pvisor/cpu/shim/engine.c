@@ -10,6 +10,7 @@
  *   CR0: PG PE WP NE ET MP   TS and EM clear: SSE and x87 belong to the guest
  *   CR4: PAE OSFXSR OSXMMEXCPT   TSD clear (RDTSC is intercepted instead); FSGSBASE, OSXSAVE clear
  *   EFER: LMA LME NXE SCE   (SDM 3A 2.5, 2.2.1)
+ * The model is Sandy Bridge: Unicorn's default, Haswell, would run RDRAND, and no two runs would be equal.
  */
 enum { REAL_CR0 = 0x80010033u, REAL_CR4 = 0x620u, REAL_EFER = 0xd01u, MSR_EFER = 0xc0000080u };
 
@@ -19,8 +20,10 @@ bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ra
     e->hv = hv;
     e->ram_bytes = ram_bytes;
     e->hv_bytes = hv_bytes;
-    e->epoch = 1ull << 48;
+    e->epoch = EPOCH;
     if (unicorn.open(UC_ARCH_X86, UC_MODE_64, &e->uc))
+        return false;
+    if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SANDYBRIDGE))
         return false;
     if (unicorn.mem_map_ptr(e->uc, 0, ram_bytes, UC_PROT_ALL, ram) ||
         unicorn.mem_map_ptr(e->uc, HV_BASE, hv_bytes, UC_PROT_ALL, hv))
@@ -113,7 +116,7 @@ void set_segment(struct engine *e, int index, const pv_segment *segment)
         flags |= (code & (1u << 22) ? HF_CS32 : 0) | (stack & (1u << 22) ? HF_SS32 : 0) |
                  (bases || !(code & (1u << 22)) ? HF_ADDSEG : 0);
     *hflags = flags;
-    e->epoch += 1ull << 48; /* the same address may be other code in the other mode */
+    new_epoch(e); /* the same address may be other code in the other mode */
 }
 
 void pv_set_segment(pv_vcpu *v, int index, const pv_segment *segment)
@@ -140,7 +143,7 @@ int pv_set_root(pv_vcpu *v, uint64_t root)
 {
     struct engine *e = (struct engine *)v;
     v->cr3 = root;
-    e->epoch += 1ull << 48;
+    new_epoch(e);
     return write_register(e, UC_X86_REG_CR3, &root);
 }
 
@@ -181,7 +184,7 @@ int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits)
 /* An address may hold other code from now on: counts of blocks are learnt anew. */
 void pv_new_epoch(pv_vcpu *v)
 {
-    ((struct engine *)v)->epoch += 1ull << 48;
+    new_epoch((struct engine *)v);
 }
 
 int pv_flush_tlb(pv_vcpu *v)
@@ -197,7 +200,7 @@ int pv_flush_tlb(pv_vcpu *v)
 int pv_forget_code(pv_vcpu *v, uint64_t gva)
 {
     struct engine *e = (struct engine *)v;
-    e->epoch += 1ull << 48;
+    new_epoch(e);
     pv_flush_tlb(v);
     return unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), gva, gva + PAGE_BYTES);
 }

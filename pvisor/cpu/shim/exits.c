@@ -138,22 +138,29 @@ static bool quick_trap(struct engine *e, uint64_t rip)
     return true;
 }
 
-static void fault(struct engine *e, uint32_t vector, uint32_t error)
+/* How many prefixes stand before the opcode of CLI, STI or HLT. */
+static uint32_t prefixes(const uint8_t *insn)
+{
+    uint32_t n = 0;
+    while (insn[n] != 0xfa && insn[n] != 0xfb && insn[n] != 0xf4)
+        n++;
+    return n;
+}
+
+static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, uint32_t error)
 {
     pv_exit *x = &e->v.exit;
     uint64_t rip = e->v.regs->rip;
-    if (likely(vector == VECTOR_GP && !error) && quick_trap(e, rip))
-        return;
     uint64_t linear = linear_of(e, rip);
     uncredit_from(e, linear);
     x->n_insn = fetch(e, linear, x->insn, 16);
     uint32_t reason = reason_of(e, vector, error, x->insn, x->n_insn);
-    open_exit(e, reason, rip, 0);
-    x->vector = vector;
-    x->error_code = error;
-    x->n_ops = 2;
-    x->ops[0] = vector;
-    x->ops[1] = error;
+    open_exit(e, reason, rip, reason <= PV_EXIT_HLT ? rip + prefixes(x->insn) + 1 : 0);
+    x->vector = reason == PV_EXIT_INVALID_OPCODE ? VECTOR_UD : vector;
+    x->error_code = reason == PV_EXIT_INVALID_OPCODE ? 0 : error;
+    x->n_ops = reason < PV_EXIT_GENERAL_PROTECTION ? 0 : 2; /* an emulation has operands of its own */
+    x->ops[0] = x->vector;
+    x->ops[1] = x->error_code;
     if (vector == VECTOR_PF) {
         unicorn.reg_read(e->uc, UC_X86_REG_CR2, &x->cr2);
         x->ops[0] = x->cr2;
@@ -175,14 +182,15 @@ static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
         state_store(e);
         return; /* the block of an IN or OUT that ended the run runs on, but to no effect */
     }
+    uint32_t error = *state32(e, e->at.error_code);
     if (unlikely(*state32(e, e->at.exception_is_int)))
         soft_int(e, vector, e->v.regs->rip);
-    else
-        fault(e, vector, *state32(e, e->at.error_code));
+    else if (vector != VECTOR_GP || error || !quick_trap(e, e->v.regs->rip))
+        fault(e, vector, error);
     state_store(e);
 }
 
-/* Instructions that QEMU does not know or not allow: #UD, and VMCALL, which is one of them. */
+/* Instructions that QEMU does not know or not allow: #UD, and VMCALL, which is one of them. INT 6 comes here, too. */
 static bool on_invalid(uc_engine *uc, void *user)
 {
     (void)uc;
@@ -196,6 +204,13 @@ static bool on_invalid(uc_engine *uc, void *user)
     if (!code) {
         fetch(e, linear_of(e, rip), copy, sizeof copy);
         code = copy;
+    }
+    if (unlikely(*state32(e, e->at.exception_is_int))) {
+        bool past = !(code[0] == 0xcd && code[1] == VECTOR_UD);
+        e->v.regs->rip = past ? rip : rip + 2;
+        soft_int(e, VECTOR_UD, e->v.regs->rip);
+        state_store(e);
+        return true;
     }
     bool vmcall = code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xc1;
     if (vmcall && (in_hypercall_page(e, rip) || e->v.raw_vmcall)) {
@@ -231,6 +246,19 @@ static void on_syscall(uc_engine *uc, void *user)
     state_store(e);
 }
 
+/* SYSENTER is not offered. Without this hook Unicorn would jump to an address that the guest cannot set. */
+static void on_sysenter(uc_engine *uc, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    if (e->stopping)
+        return;
+    state_load(e);
+    fault(e, VECTOR_UD, 0);
+    e->v.regs->rip -= 2; /* the engine adds 2 when the hook returns */
+    state_store(e);
+}
+
 /* --- served inside the hook ------------------------------------------------------------------------ */
 
 /* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
@@ -248,6 +276,13 @@ static void serve_in_hook(struct engine *e, uint32_t reason)
     } else {
         e->exit_started_ns = host_ns();
         pv_on_hook_exit(e->v.owner);
+        refresh_limit(e); /* a device may have raised an event */
+    }
+    if (unlikely(e->records != NULL) && (reason == PV_EXIT_IO_IN || reason == PV_EXIT_IO_OUT)) {
+        x->n_ops = 3;
+        x->ops[0] = x->ioport;
+        x->ops[1] = x->size_bytes;
+        x->ops[2] = x->value; /* for IN: the answer */
     }
     complete_exit(e);
     if (e->v.stop_in_hook) {
@@ -323,6 +358,7 @@ void install_hooks(struct engine *e)
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN_INVALID, (void *)on_invalid, e, 1, 0);
     /* Unicorn walks the list of instruction hooks at each intercept: the most frequent stand first. */
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_syscall, e, 1, 0, UC_X86_INS_SYSCALL);
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_sysenter, e, 1, 0, UC_X86_INS_SYSENTER);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_in, e, 1, 0, UC_X86_INS_IN);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_out, e, 1, 0, UC_X86_INS_OUT);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_cpuid, e, 1, 0, UC_X86_INS_CPUID);

@@ -48,6 +48,12 @@ void follow_operation(struct engine *e, uint64_t address)
         return;
     if (!in_64bit_code(e) || pv_copy_in(&e->v, rsp, &return_address, sizeof return_address))
         return;
+    pv_operation *operation = &e->operations[index];
+    if (!operation->was_called) {
+        operation->was_called = 1;
+        operation->exits_before = e->v.exits_total;
+        operation->instructions_before = e->v.insns;
+    }
     e->open_operations[e->n_open_operations++] =
         (struct open_operation){(uint32_t)index, return_address, rsp, e->v.exits_total, e->v.insns};
     /* The return address may have been counted before: make the hook look at it. */

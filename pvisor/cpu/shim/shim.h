@@ -47,6 +47,8 @@ struct tail {              /* instructions before `rip` in the block at `address
     uint32_t used;
 };
 
+/* One epoch: the upper 16 bits of a key, which canonical addresses leave alike. */
+#define EPOCH (1ull << 48)
 #define N_SLOTS 8192u
 #define N_TAILS 2048u
 #define N_OPERATIONS 64u
@@ -107,8 +109,23 @@ struct engine {
 };
 
 /* --- state.c */
-void state_load(struct engine *e);    /* before reading state in a hook; nothing to do for STATE */
-void state_store(struct engine *e);   /* after changing it */
+void context_load(struct engine *e);
+void context_store(struct engine *e);
+
+/* Before reading state in a hook. The live state (PV_REPAIR_STATE) needs nothing. */
+static inline void state_load(struct engine *e)
+{
+    if (unlikely(e->v.repair == PV_REPAIR_CONTEXT))
+        context_load(e);
+}
+
+/* After changing it. */
+static inline void state_store(struct engine *e)
+{
+    if (unlikely(e->v.repair == PV_REPAIR_CONTEXT))
+        context_store(e);
+}
+
 uc_err read_register(struct engine *e, int id, void *value);
 uc_err write_register(struct engine *e, int id, const void *value);
 
@@ -150,6 +167,7 @@ const uint8_t *code_at(struct engine *e, uint64_t rip);  /* 16 readable bytes, o
 /* --- blocks.c */
 void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void refresh_limit(struct engine *e);
+void new_epoch(struct engine *e);
 uint32_t insns_before(struct engine *e, uint64_t rip);
 
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */

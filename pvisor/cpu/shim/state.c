@@ -128,16 +128,14 @@ bool attach_state(struct engine *e, enum pv_repair repair)
     return e->state != NULL;
 }
 
-void state_load(struct engine *e)
+void context_load(struct engine *e)
 {
-    if (e->v.repair == PV_REPAIR_CONTEXT)
-        unicorn.context_save(e->uc, e->context);
+    unicorn.context_save(e->uc, e->context);
 }
 
-void state_store(struct engine *e)
+void context_store(struct engine *e)
 {
-    if (e->v.repair == PV_REPAIR_CONTEXT)
-        unicorn.context_restore(e->uc, e->context);
+    unicorn.context_restore(e->uc, e->context);
 }
 
 /* Registers by Unicorn's API, for what is not plain memory (RFLAGS, CRs, MSRs): around it, the copy follows. */

@@ -122,6 +122,9 @@ typedef struct pv_operation {
     uint64_t calls;
     uint64_t exits;
     uint64_t instructions;
+    uint64_t exits_before;     /* until its first call */
+    uint64_t instructions_before;
+    uint32_t was_called;
 } pv_operation;
 
 /* The general registers and RIP, in the order of their x86 numbers. */

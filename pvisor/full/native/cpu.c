@@ -4,9 +4,9 @@
 
 enum { RFLAGS_IF = 0x200 };
 
-static bool emulated(struct engine *e, uint64_t rip)
+static bool emulated(struct engine *e)
 {
-    e->v.regs->rip = rip;
+    e->v.regs->rip = e->v.exit.next_rip;
     e->v.insns++;
     return true;
 }
@@ -15,7 +15,7 @@ static bool cli(struct engine *e)
 {
     e->v.virtual_if = 0;
     *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_IF;
-    return emulated(e, e->v.exit.rip + 1);
+    return emulated(e);
 }
 
 /* SDM 2B, STI: no event before the instruction after it, if IF was clear. */
@@ -24,7 +24,7 @@ static bool sti(struct engine *e)
     bool was_clear = !e->v.virtual_if;
     e->v.virtual_if = 1;
     *state32(e, e->at.eflags) |= RFLAGS_IF;
-    emulated(e, e->v.exit.rip + 1);
+    emulated(e);
     if (was_clear) {
         e->v.sti_insns = e->v.insns;
         refresh_limit(e);
