@@ -84,12 +84,16 @@ class Interrupts:
                 if nested.cr2 is not None:
                     self._state.cr2 = nested.cr2
                 if current.vector == DF:
-                    raise DomainCrash(f"triple fault: {', then '.join(chain)}") from None
+                    raise DomainCrash(self._triple_fault(chain)) from None
                 if _doubles(current.vector, nested.vector):
                     current = GuestFault(DF, 0)
                 else:
                     chain.pop()
                     current = nested
+
+    def _triple_fault(self, chain: list[str]) -> str:
+        idtr = self._state.idtr
+        return f"triple fault: {', then '.join(chain)}; IDT at {idtr.base:#x}, limit {idtr.limit:#x}"
 
     def software_interrupt(self, vector: int, rip: int, next_rip: int) -> None:
         """INT n, INT3: through the gate, to return behind it; a fault on the way names the INT itself."""

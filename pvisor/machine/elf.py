@@ -159,8 +159,8 @@ class ElfImage:
             return ()
         return tuple(sorted(found))
 
-    def symbolize(self, address: int) -> str | None:
-        """`name+0x12` for an address inside the image, or None."""
+    def function_at(self, address: int) -> Symbol | None:
+        """The function that an address of the image belongs to, or None."""
         functions = self.functions
         at = bisect.bisect_right(functions, address, key=lambda symbol: symbol.address) - 1
         while (
@@ -172,7 +172,12 @@ class ElfImage:
         symbol = functions[at]
         if symbol.size_bytes and address >= symbol.address + symbol.size_bytes:
             return None
-        return f"{symbol.name}+{address - symbol.address:#x}"
+        return symbol
+
+    def symbolize(self, address: int) -> str | None:
+        """`name+0x12` for an address inside the image, or None."""
+        symbol = self.function_at(address)
+        return f"{symbol.name}+{address - symbol.address:#x}" if symbol is not None else None
 
     def source_line(self, address: int) -> str | None:
         """`file.c:12` for an address, from the DWARF line table, or None."""

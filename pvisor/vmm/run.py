@@ -21,6 +21,7 @@ from pvisor.vmm.config import CrashFacts, DomainConfig, ExitCount, Operation, Ru
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
 
 MAX_BACKTRACE = 32
+CALL_REL32 = 0xE8
 UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]
 """Takes trace records (`pv_record`) in order."""
@@ -169,16 +170,9 @@ def _code_at(vcpu: UnicornVcpu, address: int) -> bytes:
 
 
 def _frames(vcpu: UnicornVcpu, image: ElfImage) -> tuple[int, ...]:
-    """Return addresses by the frame pointers, as far as they are mapped and go upwards.
-
-    Outside the kernel's code (in the hypercall page, or after a wild call) no frame was made yet: the caller
-    is on top of the stack.
-    """
-    frames: list[int] = []
-    if not image.is_code(vcpu.exit.rip):
-        top = vcpu.copy_in(vcpu.regs.gpr[RSP], 8)
-        if top is not None and image.is_code(int.from_bytes(top, "little")):
-            frames.append(int.from_bytes(top, "little"))
+    """Return addresses by the frame pointers, as far as they are mapped and go upwards."""
+    caller = _unframed_caller(vcpu, image)
+    frames = [] if caller is None else [caller]
     rbp = vcpu.regs.gpr[RBP]
     while len(frames) < MAX_BACKTRACE and rbp and rbp % 8 == 0:
         pair = vcpu.copy_in(rbp, 16)
@@ -191,3 +185,24 @@ def _frames(vcpu: UnicornVcpu, image: ElfImage) -> tuple[int, ...]:
             break
         rbp = above
     return tuple(frames)
+
+
+def _unframed_caller(vcpu: UnicornVcpu, image: ElfImage) -> int | None:
+    """The return address on top of the stack, where the code at RIP has made no frame (yet).
+
+    Outside the kernel's code (in the hypercall page, after a wild call) there is none. In a function there is
+    none before its prologue, which compilers like to delay: then a direct call of it stands before the address.
+    """
+    top = vcpu.copy_in(vcpu.regs.gpr[RSP], 8)
+    caller = int.from_bytes(top, "little") if top is not None else 0
+    if not image.is_code(caller):
+        return None
+    rip = vcpu.exit.rip
+    function = image.function_at(rip)
+    if function is None:
+        return None if image.is_code(rip) else caller
+    call = vcpu.copy_in(caller - 5, 5)
+    if call is None or call[0] != CALL_REL32:
+        return None
+    target = caller + int.from_bytes(call[1:], "little", signed=True)
+    return caller if target == function.address else None

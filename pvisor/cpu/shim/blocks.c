@@ -72,7 +72,7 @@ static void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
 static void restore_ring(struct engine *e, uint64_t address)
 {
     open_exit(e, PV_EXIT_NULL_SS, address, address);
-    pv_segment null = {.flags = 1u << 13};
+    pv_segment null = {.selector = *state32(e, e->at.segs + 24 * SEG_SS), .flags = 1u << 13};
     set_segment(e, SEG_SS, &null);
     uint32_t *hflags = state32(e, e->at.hflags);
     *hflags = (*hflags & ~(uint32_t)HF_CPL) | 1;

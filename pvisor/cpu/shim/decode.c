@@ -4,6 +4,7 @@
 #include "shim.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 /* From capstone's stable C API (capstone.h); cs_insn stays opaque, so no version of its header matters. */
 enum { CS_ARCH_X86 = 3, CS_MODE_32 = 1 << 2, CS_MODE_64 = 1 << 3 };
@@ -15,6 +16,9 @@ static struct {
     size_t handle[2];
     void *insn[2];
 } capstone;
+
+/* A handle of capstone serves one caller at a time; domains may run on several threads. */
+static pthread_mutex_t one_caller = PTHREAD_MUTEX_INITIALIZER;
 
 int pv_load_capstone(const char *path, char *error, size_t error_size)
 {
@@ -47,10 +51,9 @@ int count_instructions(const uint8_t *code, size_t n_bytes, bool mode64)
     int n = 0;
     if (!capstone.disasm_iter)
         return -1;
-    while (n_bytes) {
-        if (!capstone.disasm_iter(capstone.handle[mode64], &code, &n_bytes, &address, capstone.insn[mode64]))
-            return -1;
-        n++;
-    }
+    pthread_mutex_lock(&one_caller);
+    while (n_bytes && n >= 0)
+        n = capstone.disasm_iter(capstone.handle[mode64], &code, &n_bytes, &address, capstone.insn[mode64]) ? n + 1 : -1;
+    pthread_mutex_unlock(&one_caller);
     return n;
 }

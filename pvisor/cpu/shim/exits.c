@@ -254,8 +254,10 @@ static void on_sysenter(uc_engine *uc, void *user)
     if (e->stopping)
         return;
     state_load(e);
+    /* It ends its block; the engine adds its length to RIP when the hook returns. */
+    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip);
     fault(e, VECTOR_UD, 0);
-    e->v.regs->rip -= 2; /* the engine adds 2 when the hook returns */
+    e->v.regs->rip = rip - length;
     state_store(e);
 }
 
@@ -364,41 +366,4 @@ void install_hooks(struct engine *e)
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_cpuid, e, 1, 0, UC_X86_INS_CPUID);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_rdtsc, e, 1, 0, UC_X86_INS_RDTSC);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_rdtsc, e, 1, 0, UC_X86_INS_RDTSCP);
-}
-
-/* --- native handlers ------------------------------------------------------------------------------- */
-
-static const struct native *natives_of(const char *wing, uint32_t *n)
-{
-    bool full = !strcmp(wing, "full");
-    *n = full ? n_full_natives : n_para_natives;
-    return full ? full_natives : para_natives;
-}
-
-uint32_t pv_native_count(const char *wing)
-{
-    uint32_t n;
-    natives_of(wing, &n);
-    return n;
-}
-
-const char *pv_native_name(const char *wing, uint32_t index)
-{
-    uint32_t n;
-    const struct native *natives = natives_of(wing, &n);
-    return index < n ? natives[index].name : NULL;
-}
-
-void pv_native_enable(pv_vcpu *v, const char *wing, uint32_t index)
-{
-    struct engine *e = (struct engine *)v;
-    uint32_t n;
-    const struct native *native = natives_of(wing, &n);
-    if (index >= n)
-        return;
-    native += index;
-    if (native->reason == PV_EXIT_HYPERCALL)
-        e->native_hypercall[native->number] = native->handler;
-    else
-        e->native[native->reason] = native->handler;
 }

@@ -9,6 +9,7 @@
  *   run.c          the way in and out    walk.c      real page tables
  *   trace.c        records, counters     decode.c    instruction lengths (capstone)
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
+ *   natives.c      native handlers
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
 #ifndef PV_SHIM_H

@@ -57,7 +57,8 @@ void complete_exit(struct engine *e)
 int pv_trace_start(pv_vcpu *v)
 {
     struct engine *e = (struct engine *)v;
-    e->records = malloc(N_RECORDS * sizeof *e->records);
+    if (!e->records)
+        e->records = malloc(N_RECORDS * sizeof *e->records);
     return e->records ? 0 : -1;
 }
 

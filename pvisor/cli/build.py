@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pvisor build`: C sources and the guest SDK become one ELF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pvisor.toolchain.build import MODES, build_guest
+
+
+@click.command(short_help="Build a guest from C.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SRC...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT",
+              help="The ELF file to write.")
+@click.option("--mode", required=True, type=click.Choice(MODES), help="For which machine: a PC, or pvisor itself.")
+@click.option("-D", "--define", "defines", multiple=True, metavar="NAME[=VALUE]",
+              help="Define a macro for SRC. Can be given several times.")  # fmt: skip
+def build(sources: tuple[Path, ...], output: Path, mode: str, defines: tuple[str, ...]) -> None:
+    """Build a guest from SRC, C (.c) or assembly (.S) files, and the SDK for the mode.
+
+    The same sources build for both modes, if they use the SDK only: `#include <pv/console.h>` and its neighbours.
+    The compiler is $PVISOR_CC, or else the first found of gcc, clang and the ziglang wheel.
+    """
+    macros = dict(name.split("=", 1) if "=" in name else (name, "1") for name in defines)
+    result = build_guest(sources, output, mode, defines=macros)
+    if result.warnings:
+        click.echo(result.warnings.rstrip("\n"), err=True)

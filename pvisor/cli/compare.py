@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pvisor compare`: one program in both wings, and one table of what it cost in each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pvisor.cli import say
+from pvisor.cli.params import OutputFile, domain_options, output_file
+from pvisor.cpu.exits import ExitClass, ExitReason
+from pvisor.cpu.unicorn_engine import signals_kick
+from pvisor.domain.outcome import EndedBy
+from pvisor.errors import UsageError
+from pvisor.machine.console import ConsoleInput, HostInput, NoInput
+from pvisor.observe.bench import measure_floors
+from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, Comparison, compare as run_both, how_it_ended, n_exits
+from pvisor.toolchain.build import SUFFIXES
+from pvisor.toolchain.demos import find_demo
+from pvisor.vmm.config import DomainConfig, ExitCount, Operation, RunResult
+
+STATUS_DIFFERENT: Final = 1
+NOTHING: Final = "-"
+
+
+@click.command(short_help="Run one program in both modes and compare what it cost.")
+@click.argument("what", nargs=-1, required=True, metavar="DEMO|SOURCE...")
+@domain_options
+@click.option("--input", "input_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="What both guests read from their console; - for stdin. Without it they read nothing.")
+@click.option("--keep", "folder", type=click.Path(path_type=Path), metavar="DIR",
+              help="Build into DIR and leave the two ELF files there.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Also write the comparison to FILE (schema pvisor.compare/1).")
+@click.option("--floors/--no-floors", default=True, help="Measure the floors of exits (a fraction of a second).")
+def compare(
+    what: tuple[str, ...],
+    memory_bytes: int,
+    cmdline: str,
+    max_insns: int | None,
+    timeout_s: float | None,
+    tier: str,
+    input_file: Path | None,
+    folder: Path | None,
+    json_file: Path | None,
+    floors: bool,
+) -> int:
+    """Build a program for both modes, run both, check that they did the same, and compare the cost.
+
+    Give a demo (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are the
+    same, 1 when they are not.
+    """
+    name, sources = find_sources(what)
+    config = DomainConfig(
+        kernel=Path(name), memory_bytes=memory_bytes, cmdline=cmdline, max_insns=max_insns,
+        timeout_s=timeout_s, tier=tier,
+    )  # fmt: skip
+    with (
+        output_file("--json", json_file, input_file, *sources) as output,
+        _given_input(input_file) as new_input,
+        _build_folder(folder) as build_folder,
+        signals_kick() as interrupted,
+    ):
+        result = run_both(
+            sources, build_folder, config, name=name, new_input=new_input,
+            on_warnings=lambda words: click.echo(words.rstrip("\n"), err=True), interrupted=interrupted,
+        )  # fmt: skip
+        floor_ns = measure_floors() if floors else {}
+        if output is not None:
+            _write_json(output, result, floor_ns)
+    return _show(result, floor_ns)
+
+
+def find_sources(what: tuple[str, ...]) -> tuple[str, tuple[Path, ...]]:
+    """A name and the source files, from a demo's name or folder, or from the files themselves."""
+    if len(what) == 1 and Path(what[0]).suffix not in SUFFIXES:
+        demo = find_demo(what[0])
+        return demo.name, demo.sources
+    for word in what:
+        if Path(word).suffix not in SUFFIXES:
+            raise UsageError(f"{word}: not a C (.c) or assembly (.S) source file; give one demo, or source files")
+    return Path(what[0]).stem, tuple(map(Path, what))
+
+
+@contextmanager
+def _build_folder(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="pvisor-compare-") as temporary:
+            yield Path(temporary)
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep {folder}: {(error.strerror or str(error)).lower()}") from None
+    yield folder
+
+
+@contextmanager
+def _given_input(path: Path | None) -> Iterator[Callable[[], ConsoleInput]]:
+    """What makes an input for each run: the same bytes, at the same virtual times."""
+    if path is None:
+        yield NoInput
+        return
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--input {path}: {(error.strerror or str(error)).lower()}") from None
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+
+        def new_input() -> ConsoleInput:
+            file.seek(0)
+            return HostInput(file.fileno())
+
+        yield new_input
+
+
+def _write_json(output: OutputFile, result: Comparison, floor_ns: dict[str, float]) -> None:
+    output.write(json.dumps(result.as_json(floor_ns), indent=2).encode() + b"\n")
+
+
+def _show(result: Comparison, floor_ns: dict[str, float]) -> int:
+    """Print, and say with which status to end."""
+    interrupted = next((run for run in result.runs if run.ending.ended_by is EndedBy.INTERRUPTED), None)
+    if interrupted is not None:
+        say(interrupted.ending.reason)
+        return interrupted.ending.status
+    if result.differences:
+        say(f"{result.name}: the guests did not do the same, so there is nothing to compare")
+        for line in result.differences:
+            click.echo(f"  {line}", err=True)
+        return STATUS_DIFFERENT
+    console = Console(highlight=False)
+    console.print(table(result, floor_ns))
+    if result.full.ending.ended_by is not EndedBy.GUEST:
+        say(f"{result.name}: both ended alike: {how_it_ended(result.para)}")
+    console.print(Text(MEANING))
+    return 0
+
+
+def table(result: Comparison, floor_ns: dict[str, float]) -> Table:
+    """The comparison in one table of several parts, each with its own heads."""
+    title = f"{result.name}, fully virtualized and paravirtualized: same output, same end"
+    shown = Table(title=title, show_header=False)
+    shown.add_column(no_wrap=True)
+    for _ in range(5):
+        shown.add_column(justify="right", no_wrap=True)
+    _add_heads(shown, "per call of", "exits\nfull", "exits\npara", "instr.\nfull", "instr.\npara", "calls")
+    for pair in result.pairs:
+        label = "boot, before main" if pair.name == BOOT else pair.name
+        full, para = pair.full, pair.para
+        calls = f"{full.calls:,}" if full.calls == para.calls else f"{full.calls:,} / {para.calls:,}"
+        shown.add_row(
+            label, _per_call(full, full.exits), _per_call(para, para.exits),
+            _per_call(full, full.instructions), _per_call(para, para.instructions), calls,
+        )  # fmt: skip
+    for exit_class in (ExitClass.INTERCEPT, ExitClass.TRAP, ExitClass.STOP):
+        reasons = [reason for reason in result.reasons if reason.exit_class is exit_class]
+        if reasons:
+            shown.add_section()
+            _add_heads(
+                shown, f"exits by {exit_class.value}", "full", "para", "ns each\nfull", "ns each\npara", "floor\nns"
+            )
+        for reason in reasons:
+            _add_reason(shown, reason, result, floor_ns)
+    shown.add_section()
+    _add_heads(shown, "in all", "full", "para", "full:para")
+    for name, of in TOTALS.items():
+        full_total, para_total = map(of, result.runs)
+        shown.add_row(name, f"{full_total:,}", f"{para_total:,}", _ratio(full_total, para_total))
+    return shown
+
+
+TOTALS: Final[Mapping[str, Callable[[RunResult], int]]] = MappingProxyType({
+    "exits": n_exits,
+    "instructions": lambda run: run.n_instructions,
+    "virtual time, ns": lambda run: run.virtual_ns,
+    "host time, µs": lambda run: run.wall_ns // 1000,
+})  # fmt: skip
+
+
+def _add_heads(shown: Table, *heads: str) -> None:
+    shown.add_row(*(Text(head, style="bold") for head in heads))
+
+
+def _add_reason(shown: Table, reason: ExitReason, result: Comparison, floor_ns: dict[str, float]) -> None:
+    full, para = (run.exits.get(reason.label) for run in result.runs)
+    floor = floor_ns.get(FLOOR_OF.get(reason, ""))
+    shown.add_row(
+        reason.label,
+        _count(full),
+        _count(para),
+        _ns_each(full),
+        _ns_each(para),
+        f"{floor:,.0f}" if floor is not None else NOTHING,
+    )
+
+
+def _count(row: ExitCount | None) -> str:
+    return f"{row.count:,}" if row is not None else NOTHING
+
+
+def _ns_each(row: ExitCount | None) -> str:
+    """Host time of one exit in its handler; nothing where it was not measured."""
+    return f"{row.wall_ns // row.count:,}" if row is not None and row.wall_ns is not None else NOTHING
+
+
+def _per_call(operation: Operation, total: int) -> str:
+    """A whole number where it is one: `3`, `41.25`."""
+    return f"{total / operation.calls:,.2f}".rstrip("0").rstrip(".")
+
+
+def _ratio(full: int, para: int) -> str:
+    return f"{full / para:,.1f}x" if para else NOTHING

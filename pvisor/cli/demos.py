@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pvisor demos`: the guest programs that come with pvisor, each with a lab sheet."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pvisor.toolchain.demos import list_demos
+
+
+@click.command(short_help="List the demos.")
+def demos() -> None:
+    """List the demos: `pvisor compare NAME` runs one in both modes. Each folder's README is a lab sheet."""
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    table.add_column("about")
+    table.add_column("folder", overflow="fold")
+    for demo in list_demos():
+        table.add_row(demo.name, Text(demo.title()), Text(str(demo.folder)))
+    Console(highlight=False).print(table)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`pvisor run`: one guest, its console on stdin and stdout, everything about it on stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pvisor.cli.params import Date, OutputFile, domain_options, output_file
+from pvisor.domain.outcome import EndedBy
+from pvisor.errors import GuestRefused
+from pvisor.observe.stats import Json, refused_stats, stats_of
+from pvisor.vmm.config import DEFAULT_EPOCH_S, MODES, TRANSPORTS, DomainConfig, RunResult
+
+if TYPE_CHECKING:
+    from pvisor.cli.terminal import Stdout
+    from pvisor.observe.trace_file import TraceWriter
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(short_help="Run a guest.")
+@click.argument("guest", type=FILE)
+@click.option("--mode", type=click.Choice(MODES), default="auto", show_default=True,
+              help="full: the guest believes it owns a PC. para: it calls the hypervisor. auto: as its ELF notes say.")
+@domain_options
+@click.option("--transport", type=click.Choice(TRANSPORTS), default="syscall", show_default=True,
+              help="Para: the instruction by which the hypercall page enters the hypervisor.")
+@click.option("--debug-abi", is_flag=True, help="Para: poison the registers that a hypercall may change.")
+@click.option("--epoch", "epoch_s", type=Date(), default=DEFAULT_EPOCH_S, metavar="DATE",
+              help="The date of the guest's clock at its start.  [default: 2026-01-01T00:00:00Z]")
+@click.option("--stats", "stats_file", type=FILE, metavar="FILE",
+              help="Write instructions, times and exits by reason to FILE (JSON, schema pvisor.stats/1).")
+@click.option("--time-exits", is_flag=True, help="In the statistics, also time exits that are served in C, by samples.")
+@click.option("--trace", "trace_file", type=FILE, metavar="FILE",
+              help="Record every exit to FILE; `pvisor trace show FILE` reads it.")
+@click.option("--trace-host", is_flag=True, help="With --trace: the host's times, to FILE.host.")  # fmt: skip
+def run(
+    guest: Path,
+    mode: str,
+    memory_bytes: int,
+    cmdline: str,
+    max_insns: int | None,
+    timeout_s: float | None,
+    tier: str,
+    transport: str,
+    debug_abi: bool,
+    epoch_s: int,
+    stats_file: Path | None,
+    time_exits: bool,
+    trace_file: Path | None,
+    trace_host: bool,
+) -> int:
+    """Run GUEST, an ELF file made by `pvisor build`, or another kernel for a PC that starts by PVH.
+
+    The guest's console is stdin and stdout; nothing else is written to stdout. How it ended, unless it ended
+    itself, is said on stderr. Virtual time goes by instructions (one is a nanosecond), so the same guest with the
+    same input does the same every time.
+    """
+    if trace_host and trace_file is None:
+        raise click.UsageError("--trace-host goes with --trace FILE", click.get_current_context())
+    config = DomainConfig(
+        kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
+        max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
+    )  # fmt: skip
+    host_file = Path(f"{trace_file}.host") if trace_host else None
+    with (
+        output_file("--stats", stats_file, guest) as stats,
+        output_file("--trace", trace_file, guest, stats) as trace,
+        output_file("--trace-host", host_file, guest, stats, trace) as host,
+    ):
+        try:
+            result = _run(config, trace, host)
+        except GuestRefused as refusal:
+            _write_stats(stats, refused_stats(config, refusal))
+            raise
+        _write_stats(stats, stats_of(result))
+    return result.ending.status
+
+
+def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None) -> RunResult:
+    """Run with console and signals in place; afterwards say how it ended."""
+    from pvisor.cli.terminal import Stdout, console_input, keys_as_typed
+    from pvisor.cpu.unicorn_engine import signals_kick
+    from pvisor.machine.console import ConsoleOutput
+    from pvisor.vmm.run import run_domain
+
+    with signals_kick() as interrupted:
+        stdout = Stdout(interrupted)
+        writer = _trace_writer(config, trace, host) if trace is not None else None
+        with keys_as_typed():
+            result = run_domain(
+                config, ConsoleOutput(stdout.write, keep=False), console_input(),
+                trace=writer.write if writer is not None else None, interrupted=interrupted,
+            )  # fmt: skip
+        if writer is not None:
+            writer.finish(result)
+        _say_how_it_ended(config, result, stdout, interrupted())
+    return result
+
+
+def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | None) -> TraceWriter:
+    """What takes the trace, its header written. The guest is read here for that; it may be refused."""
+    from hashlib import sha256
+
+    from pvisor.machine.elf import ElfImage
+    from pvisor.observe.trace_file import TracedDomain, TraceWriter
+    from pvisor.vmm.builder import mode_of
+
+    mode = mode_of(ElfImage(config.kernel), config.mode)
+    domain = TracedDomain(1, config.kernel.name, mode, sha256(config.kernel.read_bytes()).hexdigest())
+    return TraceWriter(trace.write, domain, host.write if host is not None else None)
+
+
+def _say_how_it_ended(config: DomainConfig, result: RunResult, stdout: Stdout, by_signal: bool) -> None:
+    """One line, or a crash report; nothing when the guest ended itself, or when its reader did."""
+    ending = result.ending
+    if ending.ended_by is EndedBy.GUEST or (ending.ended_by is EndedBy.INTERRUPTED and not by_signal):
+        return
+    from pvisor.cli import say
+
+    if stdout.line_break:
+        click.echo(err=True)
+    if ending.ended_by is not EndedBy.CRASH:
+        say(ending.reason)
+        return
+    from pvisor.machine.elf import ElfImage
+    from pvisor.observe.report import crash_report
+
+    click.echo(crash_report(result, ElfImage(config.kernel)), err=True, nl=False)
+
+
+def _write_stats(file: OutputFile | None, stats: Json) -> None:
+    if file is not None:
+        file.write(json.dumps(stats, indent=2).encode() + b"\n")

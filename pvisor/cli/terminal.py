@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's console on the host: stdout without a buffer, stdin as it comes, a terminal made fit for it."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pvisor.machine.console import ConsoleInput, HostInput, NoInput
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+CHUNK_BYTES = 4096
+"""A pipe that can be written to at all takes this much at once (PIPE_BUF)."""
+POLL_S = 0.1
+
+
+class Stdout:
+    """Takes a guest's bytes to stdout at once. Raises BrokenPipeError when nobody reads any more.
+
+    Where the reader is slow it waits, but no longer than until `interrupted`.
+    """
+
+    def __init__(self, interrupted: Callable[[], bool]) -> None:
+        self._interrupted = interrupted
+        self._is_open = sys.stdout is not None
+        self.is_mid_line = False
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes on."""
+        if not data or not self._is_open:
+            return
+        self.is_mid_line = data[-1:] != b"\n"
+        rest = memoryview(data)
+        while rest and self._is_writable():
+            try:
+                rest = rest[os.write(STDOUT, rest[:CHUNK_BYTES]) :]
+            except BlockingIOError:
+                continue
+
+    def _is_writable(self) -> bool:
+        """Wait until stdout takes bytes; False when the run is to end."""
+        while not select.select([], [STDOUT], [], POLL_S)[1]:
+            if self._interrupted():
+                return False
+        return True
+
+    @property
+    def line_break(self) -> str:
+        """What a message on stderr must begin with so that it does not stand behind the guest's last words."""
+        on_one_screen = self._is_open and os.isatty(STDOUT) and os.isatty(STDERR)
+        return "\n" if self.is_mid_line and on_one_screen else ""
+
+
+def console_input() -> ConsoleInput:
+    """Stdin for the guest; nothing where the process was started without one."""
+    return HostInput(STDIN) if sys.stdin is not None else NoInput()
+
+
+@contextmanager
+def keys_as_typed() -> Iterator[None]:
+    """A terminal on stdin hands over each key at once and shows none itself; put back afterwards.
+
+    Ctrl-C and Ctrl-Z keep their meaning. Ctrl-\\ would end pvisor without putting anything back, so it goes to
+    the guest. Nothing is changed where stdin is no terminal, or another job's.
+    """
+    if sys.stdin is None or not os.isatty(STDIN) or os.tcgetpgrp(STDIN) != os.getpgrp():
+        yield
+        return
+    before = termios.tcgetattr(STDIN)
+    typed = termios.tcgetattr(STDIN)
+    typed[3] &= ~(termios.ECHO | termios.ICANON)
+    typed[6][termios.VMIN], typed[6][termios.VTIME] = 1, 0
+    typed[6][termios.VQUIT] = os.fpathconf(STDIN, "PC_VDISABLE").to_bytes(1, "little")
+    termios.tcsetattr(STDIN, termios.TCSADRAIN, typed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
