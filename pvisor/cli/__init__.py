@@ -115,7 +115,7 @@ def _run(args: Sequence[str] | None) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
-        say(_in_one_line(error))
+        say(_in_one_line(error, sys.argv[1:] if args is None else args))
         return UsageError.status
     except BuildError as error:
         click.echo(str(error), err=True)
@@ -132,9 +132,12 @@ def say(message: str) -> None:
         click.echo(f"pvisor: {message}", err=True)
 
 
-def _in_one_line(error: click.ClickException) -> str:
+def _in_one_line(error: click.ClickException, words: Sequence[str]) -> str:
     """What is wrong with a command line, and where to look."""
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "pvisor"
+    if context is not None:
+        where = context.command_path
+    else:
+        where = " ".join(["pvisor", *[word for word in words if word in COMMANDS][:1]])
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message} (see `{where} --help`)"

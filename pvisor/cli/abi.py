@@ -45,9 +45,7 @@ def find(name: str) -> Hypercall:
 
 
 def _spellings() -> Mapping[str, Hypercall]:
-    return {
-        spelling.lower(): call for call in CALLS for spelling in (call.handler, call.macro, call.wrapper)
-    }
+    return {spelling.lower(): call for call in CALLS for spelling in (call.handler, call.macro, call.wrapper)}
 
 
 def _overview() -> Table:

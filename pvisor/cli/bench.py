@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain, repeat
 from pathlib import Path
 
 import click
@@ -16,14 +17,17 @@ from pvisor.observe.bench import FULL_EFFORT, QUICK_EFFORT, BenchResult, Row, ru
 
 LEGEND = """\
 exits, instr.  per operation: what carries over to other machines
-ns             of this host and engine, the loop around the operation included; low-high of all samples
-floor          ns of the same guest code with a hook that does nothing; the ratio is to it
+ns             on this host and engine, with the loop around the operation
+low-high       of all samples
+floor          ns of the same guest code with a hook that does nothing
+ratio          ns to floor
 binding        the plain unicorn binding doing the same
 """
 NO_NATIVE = "*              no handler in C: Python serves it in this tier, too\n"
 MEANING = """\
-Nanoseconds are an artefact of the engine: it hands over an OUT or a SYSCALL by a plain call and raises a trap by a \
-long jump, where hardware leaves the guest in one way for all. Their order may be the reverse of hardware's.\
+Nanoseconds are an artefact of the engine: it hands over an OUT or a SYSCALL by a plain call and raises a \
+trap by a long jump, where hardware leaves the guest in one way for all. Their order may be the reverse of \
+hardware's.\
 """
 
 
@@ -52,18 +56,17 @@ def bench(floor: bool, json_file: str | None, quick: bool) -> None:
 
 def table(result: BenchResult) -> Table:
     """The results, led by what carries over: exits and instructions per operation."""
-    shown = Table(title="What one operation costs", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("operation", "mode", "tier"):
+    shown = Table(title="What one operation costs", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("operation", "tier"):
         shown.add_column(heading, no_wrap=True)
     for heading in ("exits", "instr.", "ns", "low-high", "floor", "ratio"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    previous = None
-    for row in result.rows:
-        is_first = previous is None or row.op != previous.op
-        if is_first and previous is not None:
-            shown.add_section()
-        shown.add_row(*((row.op, row.mode) if is_first else ("", "")), *_cells(row))
-        previous = row
+    for op in dict.fromkeys(row.op for row in result.rows):
+        rows = [row for row in result.rows if row.op == op]
+        labels = chain((op, f"  ({rows[0].mode})"), repeat(""))
+        shown.add_section()
+        for label, row in zip(labels, rows, strict=False):
+            shown.add_row(label, *_cells(row))
     return shown
 
 

@@ -7,23 +7,29 @@ from pathlib import Path
 
 import click
 
+from pvisor.cli.params import FILE
 from pvisor.toolchain.build import MODES, build_guest
 
 
 @click.command(short_help="Build a guest from C.")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SRC...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT",
-              help="The ELF file to write.")
-@click.option("--mode", required=True, type=click.Choice(MODES), help="For which machine: a PC, or pvisor itself.")
+@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="SRC...")
+@click.option("-o", "--output", required=True, type=FILE, metavar="OUT", help="The ELF file to write.")
+@click.option(
+    "--mode",
+    required=True,
+    type=click.Choice(MODES),
+    help="full: a kernel for a PC. para: one that calls the hypervisor.",
+)
 @click.option("-D", "--define", "defines", multiple=True, metavar="NAME[=VALUE]",
               help="Define a macro for SRC. Can be given several times.")  # fmt: skip
 def build(sources: tuple[Path, ...], output: Path, mode: str, defines: tuple[str, ...]) -> None:
     """Build a guest from SRC, C (.c) or assembly (.S) files, and the SDK for the mode.
 
-    The same sources build for both modes, if they use the SDK only: `#include <pv/console.h>` and its neighbours.
-    The compiler is $PVISOR_CC, or else the first found of gcc, clang and the ziglang wheel.
+    The same sources build for both modes if they use the SDK only: `#include <pv/console.h>` and its
+    neighbours. The compiler is $PVISOR_CC, or else the first found of gcc, clang and the ziglang wheel.
     """
-    macros = dict(name.split("=", 1) if "=" in name else (name, "1") for name in defines)
-    result = build_guest(sources, output, mode, defines=macros)
+    macros = (define.partition("=") for define in defines)
+    values = {name: value if is_given else "1" for name, is_given, value in macros}
+    result = build_guest(sources, output, mode, defines=values)
     if result.warnings:
         click.echo(result.warnings.rstrip("\n"), err=True)

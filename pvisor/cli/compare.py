@@ -18,14 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from pvisor.cli import say
-from pvisor.cli.params import OutputFile, domain_options, output_file
+from pvisor.cli.files import OutputFile, output_file, words_of
+from pvisor.cli.params import FILE, domain_options
 from pvisor.cpu.exits import ExitClass, ExitReason
 from pvisor.cpu.unicorn_engine import signals_kick
 from pvisor.domain.outcome import EndedBy
-from pvisor.errors import UsageError
+from pvisor.errors import BuildError, UsageError
 from pvisor.machine.console import ConsoleInput, HostInput, NoInput
 from pvisor.observe.bench import measure_floors
-from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, Comparison, compare as run_both, how_it_ended, n_exits
+from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, Comparison, how_it_ended, n_exits
+from pvisor.observe.compare import compare as run_both
 from pvisor.toolchain.build import SUFFIXES
 from pvisor.toolchain.demos import find_demo
 from pvisor.vmm.config import DomainConfig, ExitCount, Operation, RunResult
@@ -37,13 +39,29 @@ NOTHING: Final = "-"
 @click.command(short_help="Run one program in both modes and compare what it cost.")
 @click.argument("what", nargs=-1, required=True, metavar="DEMO|SOURCE...")
 @domain_options
-@click.option("--input", "input_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="What both guests read from their console; - for stdin. Without it they read nothing.")
-@click.option("--keep", "folder", type=click.Path(path_type=Path), metavar="DIR",
-              help="Build into DIR and leave the two ELF files there.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Also write the comparison to FILE (schema pvisor.compare/1).")
-@click.option("--floors/--no-floors", default=True, help="Measure the floors of exits (a fraction of a second).")
+@click.option(
+    "--input",
+    "input_file",
+    type=FILE,
+    metavar="FILE",
+    help="What both guests read from their console; - for stdin. Without it they read nothing.",
+)
+@click.option(
+    "--keep", "folder", type=FILE, metavar="DIR", help="Build into DIR and leave the two ELF files there."
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=FILE,
+    metavar="FILE",
+    help="Also write the comparison to FILE (schema pvisor.compare/1).",
+)
+@click.option(
+    "--floors/--no-floors",
+    default=True,
+    show_default=True,
+    help="Measure the floors of exits, in a fraction of a second.",
+)
 def compare(
     what: tuple[str, ...],
     memory_bytes: int,
@@ -72,10 +90,15 @@ def compare(
         _build_folder(folder) as build_folder,
         signals_kick() as interrupted,
     ):
-        result = run_both(
-            sources, build_folder, config, name=name, new_input=new_input,
-            on_warnings=lambda words: click.echo(words.rstrip("\n"), err=True), interrupted=interrupted,
-        )  # fmt: skip
+        try:
+            result = run_both(
+                sources, build_folder, config, name=name, new_input=new_input,
+                on_warnings=lambda words: click.echo(words.rstrip("\n"), err=True), interrupted=interrupted,
+            )  # fmt: skip
+        except BuildError:
+            if interrupted():  # Ctrl-C went to the compiler as well
+                raise KeyboardInterrupt from None
+            raise
         floor_ns = measure_floors() if floors else {}
         if output is not None:
             _write_json(output, result, floor_ns)
@@ -89,7 +112,7 @@ def find_sources(what: tuple[str, ...]) -> tuple[str, tuple[Path, ...]]:
         return demo.name, demo.sources
     for word in what:
         if Path(word).suffix not in SUFFIXES:
-            raise UsageError(f"{word}: not a C (.c) or assembly (.S) source file; give one demo, or source files")
+            raise UsageError(f"{word}: not a C (.c) or assembly (.S) source file; give one demo, or sources")
     return Path(what[0]).stem, tuple(map(Path, what))
 
 
@@ -102,7 +125,7 @@ def _build_folder(folder: Path | None) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--keep {folder}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--keep {folder}: {words_of(error)}") from None
     yield folder
 
 
@@ -115,7 +138,7 @@ def _given_input(path: Path | None) -> Iterator[Callable[[], ConsoleInput]]:
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        raise UsageError(f"--input {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--input {path}: {words_of(error)}") from None
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -170,9 +193,8 @@ def table(result: Comparison, floor_ns: dict[str, float]) -> Table:
         reasons = [reason for reason in result.reasons if reason.exit_class is exit_class]
         if reasons:
             shown.add_section()
-            _add_heads(
-                shown, f"exits by {exit_class.value}", "full", "para", "ns each\nfull", "ns each\npara", "floor\nns"
-            )
+            heads = ("full", "para", "ns each\nfull", "ns each\npara", "floor\nns")
+            _add_heads(shown, f"exits by {exit_class.value}", *heads)
         for reason in reasons:
             _add_reason(shown, reason, result, floor_ns)
     shown.add_section()

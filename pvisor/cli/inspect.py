@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pvisor.abi import constants
 from pvisor.abi.features import FEATURES
+from pvisor.cli.params import FILE
 from pvisor.machine.elf import ElfImage, Note
 from pvisor.para.start import abi_note
 
@@ -19,7 +20,7 @@ PVH_NOTE = ("Xen", 18)
 
 
 @click.command(short_help="Show what is in a guest's ELF file.")
-@click.argument("elf", type=click.Path(path_type=Path))
+@click.argument("elf", type=FILE)
 def inspect(elf: Path) -> None:
     """Show the kind of guest that ELF is, its entry, segments, notes and symbols."""
     image = ElfImage(elf)

@@ -9,34 +9,62 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pvisor.cli.params import Date, OutputFile, domain_options, output_file
+from pvisor.cli.files import OutputFile, output_file
+from pvisor.cli.params import FILE, date, domain_options
 from pvisor.domain.outcome import EndedBy
 from pvisor.errors import GuestRefused
 from pvisor.observe.stats import Json, refused_stats, stats_of
-from pvisor.vmm.config import DEFAULT_EPOCH_S, MODES, TRANSPORTS, DomainConfig, RunResult
+from pvisor.vmm.config import MODES, TRANSPORTS, DomainConfig, RunResult
 
 if TYPE_CHECKING:
     from pvisor.cli.terminal import Stdout
     from pvisor.observe.trace_file import TraceWriter
 
-FILE = click.Path(path_type=Path)
-
 
 @click.command(short_help="Run a guest.")
 @click.argument("guest", type=FILE)
-@click.option("--mode", type=click.Choice(MODES), default="auto", show_default=True,
-              help="full: the guest believes it owns a PC. para: it calls the hypervisor. auto: as its ELF notes say.")
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="auto",
+    show_default=True,
+    help="full: the guest believes it owns a PC. para: it calls us. auto: as its file says.",
+)
 @domain_options
-@click.option("--transport", type=click.Choice(TRANSPORTS), default="syscall", show_default=True,
-              help="Para: the instruction by which the hypercall page enters the hypervisor.")
+@click.option(
+    "--transport",
+    type=click.Choice(TRANSPORTS),
+    default="syscall",
+    show_default=True,
+    help="Para: the instruction by which the hypercall page enters the hypervisor.",
+)
 @click.option("--debug-abi", is_flag=True, help="Para: poison the registers that a hypercall may change.")
-@click.option("--epoch", "epoch_s", type=Date(), default=DEFAULT_EPOCH_S, metavar="DATE",
-              help="The date of the guest's clock at its start.  [default: 2026-01-01T00:00:00Z]")
-@click.option("--stats", "stats_file", type=FILE, metavar="FILE",
-              help="Write instructions, times and exits by reason to FILE (JSON, schema pvisor.stats/1).")
-@click.option("--time-exits", is_flag=True, help="In the statistics, also time exits that are served in C, by samples.")
-@click.option("--trace", "trace_file", type=FILE, metavar="FILE",
-              help="Record every exit to FILE; `pvisor trace show FILE` reads it.")
+@click.option(
+    "--epoch",
+    "epoch_s",
+    type=date,
+    default="2026-01-01T00:00:00Z",
+    show_default=True,
+    metavar="DATE",
+    help="The date of the guest's clock at its start.",
+)
+@click.option(
+    "--stats",
+    "stats_file",
+    type=FILE,
+    metavar="FILE",
+    help="Write instructions, times and exits by reason to FILE (JSON, schema pvisor.stats/1).",
+)
+@click.option(
+    "--time-exits", is_flag=True, help="In the statistics, also time exits that are served in C, by samples."
+)
+@click.option(
+    "--trace",
+    "trace_file",
+    type=FILE,
+    metavar="FILE",
+    help="Record every exit to FILE; `pvisor trace show FILE` reads it.",
+)
 @click.option("--trace-host", is_flag=True, help="With --trace: the host's times, to FILE.host.")  # fmt: skip
 def run(
     guest: Path,
@@ -57,8 +85,8 @@ def run(
     """Run GUEST, an ELF file made by `pvisor build`, or another kernel for a PC that starts by PVH.
 
     The guest's console is stdin and stdout; nothing else is written to stdout. How it ended, unless it ended
-    itself, is said on stderr. Virtual time goes by instructions (one is a nanosecond), so the same guest with the
-    same input does the same every time.
+    itself, is said on stderr. Virtual time goes by instructions (one is a nanosecond), so the same guest with
+    the same input does the same every time.
     """
     if trace_host and trace_file is None:
         raise click.UsageError("--trace-host goes with --trace FILE", click.get_current_context())
@@ -122,7 +150,7 @@ def _say_how_it_ended(config: DomainConfig, result: RunResult, stdout: Stdout, b
         return
     from pvisor.cli import say
 
-    if stdout.line_break:
+    if stdout.needs_line_break:
         click.echo(err=True)
     if ending.ended_by is not EndedBy.CRASH:
         say(ending.reason)

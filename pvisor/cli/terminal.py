@@ -27,13 +27,13 @@ class Stdout:
     def __init__(self, interrupted: Callable[[], bool]) -> None:
         self._interrupted = interrupted
         self._is_open = sys.stdout is not None
-        self.is_mid_line = False
+        self._is_mid_line = False
 
     def write(self, data: bytes) -> None:
         """Hand bytes on."""
         if not data or not self._is_open:
             return
-        self.is_mid_line = data[-1:] != b"\n"
+        self._is_mid_line = data[-1:] != b"\n"
         rest = memoryview(data)
         while rest and self._is_writable():
             try:
@@ -49,10 +49,9 @@ class Stdout:
         return True
 
     @property
-    def line_break(self) -> str:
-        """What a message on stderr must begin with so that it does not stand behind the guest's last words."""
-        on_one_screen = self._is_open and os.isatty(STDOUT) and os.isatty(STDERR)
-        return "\n" if self.is_mid_line and on_one_screen else ""
+    def needs_line_break(self) -> bool:
+        """Would a message on stderr stand behind the guest's last words, on the same line?"""
+        return self._is_mid_line and self._is_open and os.isatty(STDOUT) and os.isatty(STDERR)
 
 
 def console_input() -> ConsoleInput:
@@ -64,10 +63,10 @@ def console_input() -> ConsoleInput:
 def keys_as_typed() -> Iterator[None]:
     """A terminal on stdin hands over each key at once and shows none itself; put back afterwards.
 
-    Ctrl-C and Ctrl-Z keep their meaning. Ctrl-\\ would end pvisor without putting anything back, so it goes to
-    the guest. Nothing is changed where stdin is no terminal, or another job's.
+    Ctrl-C and Ctrl-Z keep their meaning. Ctrl-\\ would end pvisor without putting anything back, so it goes
+    to the guest. Nothing is changed where stdin is no terminal, or another job's.
     """
-    if sys.stdin is None or not os.isatty(STDIN) or os.tcgetpgrp(STDIN) != os.getpgrp():
+    if sys.stdin is None or not os.isatty(STDIN) or _is_in_background():
         yield
         return
     before = termios.tcgetattr(STDIN)
@@ -80,3 +79,11 @@ def keys_as_typed() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
+
+
+def _is_in_background() -> bool:
+    """Does another job own the terminal? Then changing it would stop us."""
+    try:
+        return os.tcgetpgrp(STDIN) != os.getpgrp()
+    except OSError:  # a terminal, but not the one that controls us: it has no jobs
+        return False

@@ -13,6 +13,8 @@ from pvisor.abi.calls import by_name
 from pvisor.abi.errnos import ERRNOS
 from pvisor.abi.model import CType
 from pvisor.cli import say
+from pvisor.cli.files import words_of
+from pvisor.cli.params import FILE
 from pvisor.errors import UsageError
 from pvisor.observe.trace_file import TraceReader, TraceRecord
 
@@ -26,7 +28,7 @@ def trace() -> None:
 
 
 @trace.command(short_help="Show a trace, a line an exit.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="Stop after N exits.")
 def show(file: Path, as_json: bool, limit: int | None) -> None:
@@ -34,7 +36,7 @@ def show(file: Path, as_json: bool, limit: int | None) -> None:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise UsageError(f"{file}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"{file}: {words_of(error)}") from None
     with stream:
         reader = TraceReader(stream, str(file))
         for record in islice(reader, limit):

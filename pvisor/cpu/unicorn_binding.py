@@ -80,7 +80,7 @@ class BindingLoop:
     def _set_up_cpu(self) -> None:
         write = self._uc.reg_write
         write(x86.UC_X86_REG_CR4, 0x620)
-        self._uc.msr_write(_EFER, 0xD01)
+        write(x86.UC_X86_REG_MSR, (_EFER, 0xD01))
         write(x86.UC_X86_REG_CR3, _TABLES)
         write(x86.UC_X86_REG_CR0, 0x8001_0033)
         write(x86.UC_X86_REG_GDTR, (0, _GDT, 5 * 8 - 1, 0))

@@ -16,7 +16,7 @@ N_IOPORTS = 8
 
 DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
 LCR_DLAB = 0x80
-LSR_DATA_READY, LSR_THR_EMPTY, LSR_IDLE = 0x01, 0x20, 0x40
+LSR_DATA_READY, LSR_OVERRUN, LSR_THR_EMPTY, LSR_IDLE = 0x01, 0x02, 0x20, 0x40
 IIR_NO_INTERRUPT, IIR_FIFOS = 0x01, 0xC0
 MCR_LOOPBACK = 0x10
 MSR_CTS, MSR_DSR, MSR_DCD = 0x10, 0x20, 0x80
@@ -36,6 +36,7 @@ class Uart:
         self._divisor = 1
         self._fifos_on = False
         self._looped = bytearray()
+        self._overrun = False
 
     def read(self, offset: int, size_bytes: int) -> int:
         """A register; with DLAB set the first two are the divisor."""
@@ -46,7 +47,7 @@ class Uart:
         if offset == IIR_FCR:
             return IIR_NO_INTERRUPT | (IIR_FIFOS if self._fifos_on else 0)
         if offset == LSR:
-            return LSR_THR_EMPTY | LSR_IDLE | (LSR_DATA_READY if self._has_data() else 0)
+            return self._line_status()
         if offset == MSR:
             return self._modem_status()
         return self._registers[offset]
@@ -66,13 +67,25 @@ class Uart:
         else:
             self._registers[offset] = value & (0x0F if offset == IER else 0x1F if offset == MCR else 0xFF)
 
+    def _line_status(self) -> int:
+        """LSR; reading it clears the overrun."""
+        overrun, self._overrun = LSR_OVERRUN if self._overrun else 0, False
+        return LSR_THR_EMPTY | LSR_IDLE | overrun | (LSR_DATA_READY if self._has_data() else 0)
+
     def _send(self, value: int) -> None:
         if self._registers[MCR] & MCR_LOOPBACK:
-            limit = FIFO_BYTES if self._fifos_on else 1
-            if len(self._looped) < limit:
-                self._looped.append(value)
+            self._loop_back(value)
         else:
             self._output.write(bytes((value,)))
+
+    def _loop_back(self, value: int) -> None:
+        """A full FIFO keeps what it has, the single register takes the new byte; both are an overrun."""
+        if len(self._looped) == (FIFO_BYTES if self._fifos_on else 1):
+            self._overrun = True
+            if self._fifos_on:
+                return
+            self._looped.clear()
+        self._looped.append(value)
 
     def _has_data(self) -> bool:
         if self._registers[MCR] & MCR_LOOPBACK:

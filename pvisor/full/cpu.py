@@ -215,11 +215,9 @@ class FullWing:
 
     def _io_in(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         exit.value = self.ioports.read(exit.ioport, exit.size_bytes)
-        exit.n_ops, exit.ops[0], exit.ops[1], exit.ops[2] = 3, exit.ioport, exit.size_bytes, exit.value
         return Outcome.STOP if domain.ending is not None else Outcome.RESUME
 
     def _io_out(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        exit.n_ops, exit.ops[0], exit.ops[1], exit.ops[2] = 3, exit.ioport, exit.size_bytes, exit.value
         self.ioports.write(exit.ioport, exit.size_bytes, exit.value)
         return Outcome.STOP if domain.ending is not None else Outcome.RESUME
 

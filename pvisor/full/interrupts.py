@@ -32,6 +32,7 @@ from pvisor.full.state import (
 
 CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17))
+WITH_SELECTOR = frozenset((10, 11, 12, 13))
 INTERRUPT_GATE, TRAP_GATE = 14, 15
 EXT = 1
 """Error code bit: the event came from outside the program."""
@@ -79,7 +80,8 @@ class Interrupts:
                     soft=False,
                 )
                 return
-            except GuestFault as nested:
+            except GuestFault as first:
+                nested = _from_outside(first)
                 chain.append(_name(nested))
                 if nested.cr2 is not None:
                     self._state.cr2 = nested.cr2
@@ -107,7 +109,7 @@ class Interrupts:
         try:
             self._deliver(vector, None, rip, soft=False)
         except GuestFault as fault:
-            self.raise_fault(GuestFault(fault.vector, (fault.error_code or 0) | EXT, fault.cr2), rip)
+            self.raise_fault(_from_outside(fault), rip)
 
     # --- delivery
 
@@ -225,13 +227,23 @@ class Interrupts:
             new_rsp, stack_selector = words[3], words[4] & 0xFFFF
         else:
             new_rsp, stack_selector = rsp + n_words * operand_bytes & mask, None
-        self._segments.load_code(selector, descriptor)
+        stack = None
         if stack_selector is not None:
-            self._segments.load(SS, stack_selector)
+            stack = self._segments.check_load(SS, stack_selector, bool(descriptor.flags & LONG))
+        self._segments.load_code(selector, descriptor)
+        if stack is not None:
+            self._vcpu.set_segment(SS, stack)
         kept = self.rflags & ~0xFFFF if operand_bytes == 2 else 0
         self.rflags = rflags | kept
         self._vcpu.regs.gpr[RSP] = new_rsp
         self._vcpu.regs.rip = rip
+
+
+def _from_outside(fault: GuestFault) -> GuestFault:
+    """A fault met while an event was delivered: EXT is set in an error code that names a selector."""
+    if fault.vector in WITH_SELECTOR and fault.error_code is not None:
+        return GuestFault(fault.vector, fault.error_code | EXT)
+    return fault
 
 
 def _doubles(first: int, second: int) -> bool:

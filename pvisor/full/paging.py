@@ -14,10 +14,11 @@ Twin of para/paging.py, where the guest's own tables are in CR3.
 
 from __future__ import annotations
 
+from pvisor.cpu.decode import MAX_INSN_BYTES
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import Vcpu
 from pvisor.errors import DomainCrash
-from pvisor.full.state import CpuState
+from pvisor.full.state import CpuState, GuestFault
 from pvisor.full.walk import FETCH, READ, WRITE, Access, GuestTables, Mapping
 from pvisor.machine.frames import FramesExhaustedError, HypervisorFrames
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
@@ -56,7 +57,7 @@ class ShadowPaging:
         self._translated: set[int] = set()  # frames whose code the engine may remember, mapped or not
         self._writable: set[int] = set()
         self._mixed: set[int] = set()
-        self._large: set[int] = set()
+        self._large: set[tuple[int, int]] = set()  # large guest pages that were splintered: (shift, number)
         vcpu.set_root(self._root)
 
     def _build_hole(self) -> int:
@@ -106,8 +107,8 @@ class ShadowPaging:
         )
         if writable:
             self._writable.add(frame)
-        if mapping.is_large:
-            self._large.add(page >> 21)
+        if mapping.page_shift > 12:
+            self._large.add((mapping.page_shift, page >> mapping.page_shift))
         index = page >> 12 & 511
         was = self._frames.entry(table, index)
         self._frames.set_entry(table, index, entry)
@@ -127,8 +128,7 @@ class ShadowPaging:
     def _make_writable(self, frame: int, rip: int) -> None:
         if frame not in self._translated or frame in self._mixed:
             return
-        code = self._try_walk(rip)
-        if code is not None and code.gpa & ~0xFFF == frame:
+        if frame in self._frames_of_instruction(rip):
             self._mixed.add(frame)
             self._vcpu.v.code_writable = 1
             self._forget(frame)
@@ -160,13 +160,15 @@ class ShadowPaging:
                 self._frames.set_entry(table, page >> 12 & 511, entry & ~clear | set_)
         self._vcpu.flush_tlb()
 
-    def _try_walk(self, gva: int) -> Mapping | None:
-        from pvisor.full.state import GuestFault
-
-        try:
-            return self.tables.walk(gva, FETCH)
-        except GuestFault:
-            return None
+    def _frames_of_instruction(self, rip: int) -> set[int]:
+        """The frames in which the instruction at rip may lie: one, or two where it may cross a page."""
+        frames = set()
+        for at in {rip & ~0xFFF, rip + MAX_INSN_BYTES - 1 & ~0xFFF}:
+            try:
+                frames.add(self.tables.walk(at, FETCH).gpa & ~0xFFF)
+            except GuestFault:
+                continue
+        return frames
 
     # --- tables
 
@@ -219,7 +221,7 @@ class ShadowPaging:
     def drop(self, gva: int) -> None:
         """INVLPG: forget one page, or everything where a large guest page was splintered."""
         page = gva & ~0xFFF
-        if page >> 21 in self._large:
+        if any((shift, page >> shift) in self._large for shift in (21, 22, 30)):
             self.drop_all()
             return
         table = self._leaf_tables.get(page >> 21)

@@ -30,7 +30,10 @@ NOT_SYSTEM, PRESENT, LONG, DEFAULT_BIG, GRANULARITY = 1 << 12, 1 << 15, 1 << 21,
 DPL_SHIFT = 13
 """Bits of a descriptor's second dword (SDM 3A 3.4.5)."""
 
-TSS_AVAILABLE, TSS_BUSY, LDT = 9, 11, 2
+TSS_AVAILABLE, LDT = 9, 2
+LONG_GATES = frozenset((12,))
+LEGACY_GATES = frozenset((1, 4, 5, 9, 12))
+"""System descriptors to which a far transfer can go: call gates, and (legacy) task gates and TSSs."""
 REAL_KERNEL_DPL = 1
 NULL = Segment(0, 0, 0, 0)
 
@@ -99,19 +102,21 @@ class Segmentation:
 
     def load(self, index: int, selector: int) -> None:
         """MOV, POP or Lxx into a data or stack segment register at virtual CPL 0. Raises GuestFault."""
+        self._vcpu.set_segment(index, self.check_load(index, selector, self._in_64bit_code()))
+
+    def check_load(self, index: int, selector: int, to_64bit_code: bool) -> Segment:
+        """What a load would put into the register, every check done but nothing loaded. Raises GuestFault."""
         if not selector & 0xFFFC:
-            if index == SS and (not self._in_64bit_code() or selector & 3):
+            if index == SS and (not to_64bit_code or selector & 3):
                 raise general_protection(0)
             # A null SS keeps the level: its DPL is what the engine takes the CPL from.
-            flags = REAL_KERNEL_DPL << DPL_SHIFT if index == SS else 0
-            self._vcpu.set_segment(index, Segment(selector, 0, 0, flags))
-            return
+            return Segment(selector, 0, 0, REAL_KERNEL_DPL << DPL_SHIFT if index == SS else 0)
         descriptor = self.descriptor(selector)
         self._check_data(index, selector, descriptor)
         if not descriptor.flags & PRESENT:
             raise GuestFault(SS_FAULT if index == SS else NP, selector & 0xFFFC)
         self._set_accessed(descriptor)
-        self._vcpu.set_segment(index, self._shadow(selector, descriptor))
+        return self._shadow(selector, descriptor)
 
     @staticmethod
     def _check_data(index: int, selector: int, descriptor: Descriptor) -> None:
@@ -128,21 +133,34 @@ class Segmentation:
             raise general_protection(selector)
 
     def code_for(self, selector: int) -> Descriptor:
-        """The descriptor of a far transfer's target at virtual CPL 0, checked. Raises GuestFault."""
+        """The descriptor of a transfer's target at virtual CPL 0, checked. Raises GuestFault.
+
+        At CPL 0 conforming and other segments obey one rule: their DPL is 0 (SDM 3A 5.8.1).
+        """
         if not selector & 0xFFFC:
             raise general_protection(0)
         descriptor = self.descriptor(selector)
-        if not descriptor.flags & NOT_SYSTEM:
-            raise DomainCrash(
-                f"far transfer to selector {selector:#x}: call gates and task switches are not supported"
-            )
-        if not descriptor.is_code or (descriptor.dpl and not descriptor.flags & CONFORMING_OR_DOWN):
+        if not descriptor.is_code or descriptor.dpl:
             raise general_protection(selector)
         if self._state.is_long and descriptor.flags & LONG and descriptor.flags & DEFAULT_BIG:
             raise general_protection(selector)
         if not descriptor.flags & PRESENT:
             raise GuestFault(NP, selector & 0xFFFC)
         return descriptor
+
+    def refuse_gate(self, selector: int) -> None:
+        """A far JMP or CALL through a call gate, or to a task, would be valid, and is not supported.
+
+        Raises DomainCrash. In IA-32e mode there are no tasks to switch to (SDM 3A 5.8.3, 7.3).
+        """
+        if not selector & 0xFFFC:
+            return
+        descriptor = self.descriptor(selector)
+        kind = descriptor.flags >> 8 & 15
+        if not descriptor.flags & NOT_SYSTEM and kind in (LONG_GATES if self._state.is_long else LEGACY_GATES):
+            raise DomainCrash(
+                f"far transfer to selector {selector:#x}: call gates and task switches are not supported"
+            )
 
     def load_code(self, selector: int, descriptor: Descriptor) -> None:
         """Make a checked descriptor the code segment; virtual CPL stays 0."""

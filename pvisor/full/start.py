@@ -74,6 +74,8 @@ def load(image: ElfImage, memory: GuestMemory, vcpu: UnicornVcpu, wing: FullWing
         raise GuestRefused(f"{image.path}: leaves no room below 640 KiB for the PVH start info")
     _write_start_info(memory, area, words)
     wing.segments.start()
+    vcpu.set_cr0(wing.state.cr0)
+    vcpu.set_cr4(wing.state.cr4)
     vcpu.rflags = 2
     vcpu.v.mirror_if = 1
     vcpu.regs.gpr[RBX] = area

@@ -13,7 +13,7 @@ from pvisor.errors import DomainCrash
 from pvisor.full import operands
 from pvisor.full.interrupts import Interrupts
 from pvisor.full.paging import ShadowPaging
-from pvisor.full.segments import LONG, Segmentation
+from pvisor.full.segments import CONFORMING_OR_DOWN, LONG, Segmentation
 from pvisor.full.state import UD, CpuState, GuestFault, TableRegister, general_protection
 
 SEGMENT_BY_NAME = operands.SEGMENTS
@@ -155,12 +155,16 @@ class SystemInstructions:
         exit.n_ops, exit.ops[0], exit.ops[1] = 2, selector, target
         if is_return and selector & 3:
             raise DomainCrash(f"far return to ring {selector & 3}: full mode has no guest user code yet")
+        if not is_return:
+            self._segments.refuse_gate(selector)
         self._transfer(insn, selector, target, n_bytes, next_rip, is_return)
 
     def _transfer(
         self, insn: Instruction, selector: int, target: int, n_bytes: int, next_rip: int, is_return: bool
     ) -> None:
         descriptor = self._segments.code_for(selector)
+        if selector & 3 and not descriptor.flags & CONFORMING_OR_DOWN:
+            raise general_protection(selector)
         if descriptor.flags & LONG and self._state.is_long:
             if target >> 47 not in (0, 0x1FFFF):
                 raise general_protection()

@@ -43,7 +43,8 @@ class Mapping:
     user: bool
     no_execute: bool
     dirty: bool
-    is_large: bool
+    page_shift: int
+    """12 for a page of 4 KiB, 21, 22 or 30 for a large one."""
 
 
 class GuestTables:
@@ -60,7 +61,7 @@ class GuestTables:
         """Translate an address. Raises GuestFault (#PF) with the error code of the manual."""
         state = self._state
         if not state.is_paged:
-            return Mapping(gva & 0xFFFF_FFFF, True, True, False, True, False)
+            return Mapping(gva & 0xFFFF_FFFF, True, True, False, True, 12)
         if state.is_long:
             if gva >> 47 not in (0, 0x1FFFF):
                 raise GuestFault(13, 0)
@@ -148,7 +149,7 @@ class GuestTables:
         if width == 4 and is_large:
             base |= (entry >> 13 & 0xFF) << 32  # PSE-36
         dirty = access.write or bool(entry & D)
-        return Mapping(base | (gva & offset_mask), allowed_write, user, no_execute, dirty, is_large)
+        return Mapping(base | (gva & offset_mask), allowed_write, user, no_execute, dirty, shift)
 
     def _set_bits(self, at: int, entry: int, bits: int, width: int) -> None:
         if entry & bits != bits:

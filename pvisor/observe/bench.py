@@ -177,12 +177,13 @@ class _Bench:
         exits, native, instructions = (
             after - before for after, before in zip(guest.counts(), self._before[tier], strict=True)
         )
-        n_operations = subject.n_operations * len(subject.samples)
-        served_by = "native" if native * 2 > exits else "python"
-        # A sample's guest also begins and ends: some instructions and one exit, below the last digit kept.
+        n_samples = len(subject.samples)
+        n_operations = subject.n_operations * n_samples
+        in_loop = instructions - n_samples * self._operation.frame_instructions
+        exits_per_op = (exits - n_samples) / n_operations
         return self._row(
-            tier, subject, served_by, round(exits / n_operations, 2),
-            round(instructions / n_operations - LOOP_INSTRUCTIONS, 2),
+            tier, subject, "native" if native * 2 > exits else "python",
+            round(exits_per_op, 4), round(in_loop / n_operations - LOOP_INSTRUCTIONS, 4),
         )  # fmt: skip
 
     def _row(

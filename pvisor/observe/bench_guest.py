@@ -76,6 +76,11 @@ class Operation:
         to_block = (calls.BLOCK.nr - calls.NOOP.nr) * _STUB_BYTES
         return b"\x49\x81\xc6" + to_block.to_bytes(4, "little") + _CALL_R14
 
+    @property
+    def frame_instructions(self) -> int:
+        """What runs before and after the loop, once a sample; its last is the exit that ends the guest."""
+        return 1 if self.transport is None else 1 + 4
+
 
 OPERATIONS = (
     Operation("hypercall_noop", "para", "syscall"),

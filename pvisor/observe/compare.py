@@ -50,14 +50,15 @@ FLOOR_OF: Final = {
 """The floor (an operation of the benchmark) that an exit's host time compares with."""
 
 MEANING: Final = (
-    "Exits and instructions carry over to other engines and to hardware. Nanoseconds are this engine's: an artefact "
-    "that may even reverse the order that hardware has. The floor is the same exit with a hook that does nothing."
+    "Exits and instructions carry over to other engines and to hardware. Nanoseconds are an artefact of this "
+    "engine and may even reverse the order that hardware has. The floor is the same exit with a hook that "
+    "does nothing."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One operation in both wings: its calls and what all of them cost, the functions that it called included."""
+    """One operation in both wings: its calls and what they cost together, with whatever it called."""
 
     name: str
     full: Operation
@@ -121,8 +122,8 @@ def compare(
 ) -> Comparison:
     """Build `sources` for both modes into `folder`, run both as `config` says, and put the results together.
 
-    `new_input` makes each run's input, `on_warnings` takes the compiler's words. Raises BuildError, UsageError and
-    GuestRefused; guests that differ are a result.
+    `new_input` makes each run's input, `on_warnings` takes the compiler's words. Raises BuildError,
+    UsageError and GuestRefused; guests that differ are a result.
     """
     elves = [folder / f"{name}-{mode}.elf" for mode in MODES]
     words = [build_guest(sources, elf, mode).warnings for mode, elf in zip(MODES, elves, strict=True)]

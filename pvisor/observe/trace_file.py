@@ -11,21 +11,22 @@ either tier, by every transport. It is a sequence of msgpack values:
     ...
     footer   {"ended_by", "status", "virtual_ns", "instructions", "records"}
 
-There is one record an exit, an access to an I/O port each included. Operands are those that `operands` names for
-the reason, or fewer where the exit came to nothing before they were known; a hypercall's are its number and
-then its arguments, as many as the ABI gives it (all five for a number without a call). `result` is what a
-hypercall returned, nil for one that did not return and for all other reasons. What the hypervisor does for
+There is one record an exit, so one for each access to an I/O port. Operands are those that `operands` names
+for the reason, or fewer where the exit came to nothing before they were known; a hypercall's are its number
+and then its arguments, as many as the ABI gives it (all five for a number without a call). `result` is what
+a hypercall returned, nil for one that did not return and for all other reasons. What the hypervisor does for
 itself (budget, kick, a full buffer) is no exit of the guest and not recorded. A file without its footer was
 cut short.
 
-Host facts go to a side file, written with `--trace-host`: a header {"format": "pvisor.trace.host", "version": 1} and
-[index of the record, nanoseconds since the first record, served in C?] for each record.
+Host facts go to a side file, written with `--trace-host`: a header {"format": "pvisor.trace.host", "version":
+1}, then [index of the record, nanoseconds since the first record, served in C?] for each record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import IO, Any, Final
 
 import msgpack
@@ -40,7 +41,7 @@ FORMAT: Final = "pvisor.trace"
 HOST_FORMAT: Final = "pvisor.trace.host"
 VERSION: Final = 1
 N_HYPERCALL_ARGS: Final = 5
-N_FIELDS: Final = 8
+ByteSink = Callable[[bytes], object]
 
 _IO = ("ioport", "size_bytes", "value")
 _FAULT = ("vector", "error_code")
@@ -80,9 +81,7 @@ class TracedDomain:
 class TraceWriter:
     """Turns one domain's exits into bytes for a sink: hand `write` to `run_domain`, then `finish`."""
 
-    def __init__(
-        self, sink: Callable[[bytes], object], domain: TracedDomain, host_sink: Callable[[bytes], object] | None = None
-    ) -> None:
+    def __init__(self, sink: ByteSink, domain: TracedDomain, host_sink: ByteSink | None = None) -> None:
         self._sink = sink
         self._host_sink = host_sink
         self._domid = domain.domid
@@ -102,8 +101,8 @@ class TraceWriter:
                 self._first_host_ns = records[0].host_ns
             first = self._first_host_ns
             self._host_sink(b"".join(
-                pack((index, record.host_ns - first, bool(record.native)))
-                for index, record in enumerate(records, start=self._n_records)
+                pack((i, record.host_ns - first, bool(record.native)))
+                for i, record in enumerate(records, start=self._n_records)
             ))  # fmt: skip
         self._n_records += len(records)
 
@@ -199,24 +198,27 @@ class TraceReader:
             raise UsageError(f"{self._name}: host times of a trace; give the trace itself")
         if header.get("version") != VERSION:
             raise UsageError(
-                f"{self._name}: trace of version {header.get('version')!r}; this pvisor reads version {VERSION}"
+                f"{self._name}: trace of version {header.get('version')!r}; this pvisor reads {VERSION}"
             )
         if not all(isinstance(header.get(key), dict) for key in ("reasons", "operands", "outcomes")):
             raise UsageError(f"{self._name}: damaged trace (its header lacks a table)")
         return header
 
-    def _read_record(self, value: object) -> TraceRecord:
+    def _read_record(self, value: Any) -> TraceRecord:
         try:
-            virtual_ns, domid, vcpu, reason, rip, values, result, outcome = value  # type: ignore[misc]
+            virtual_ns, domid, vcpu, reason, rip, values, result, outcome = value
             label, names = self.header["reasons"][reason], self.header["operands"].get(reason, ())
             call = None
             if reason == ExitReason.HYPERCALL:
                 call, names = _call_and_names(values[0])
-            operands = dict(zip(names, map(int, values), strict=False))
+            operands = dict(zip(names, [index(value) for value in values], strict=False))
             if call is not None:
                 del operands["number"]
             outcome = self.header["outcomes"][outcome]
-            return TraceRecord(int(virtual_ns), domid, vcpu, label, int(rip), call, operands, result, outcome)
+            return TraceRecord(
+                index(virtual_ns), index(domid), index(vcpu), label, index(rip), call, operands,
+                None if result is None else index(result), outcome,
+            )  # fmt: skip
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
             raise UsageError(f"{self._name}: damaged trace (a record of another form: {error})") from None
 

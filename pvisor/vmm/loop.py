@@ -50,7 +50,7 @@ class RunLoop:
         self._on_kick = on_kick
         self._drain_trace = drain_trace
         self._hook_outcome: Outcome | DomainCrash = Outcome.RESUME
-        vcpu.on_hook_exit = self._serve_in_hook
+        vcpu.on_hook_exit = self._hook_server()
 
     def run(self) -> Ending:
         """Run until the domain ends. An exception of ours passes through, with where it happened attached."""
@@ -107,20 +107,25 @@ class RunLoop:
             raise RuntimeError(f"the engine cannot go on: {vcpu.error}")
         return domain.wing.handlers[reason](domain, vcpu, vcpu.exit)
 
-    def _serve_in_hook(self) -> bool:
-        """An exit that the engine holds open. True: end the run after its instruction."""
-        exit = self._vcpu.exit
-        try:
-            outcome = self._domain.wing.handlers[exit.reason](self._domain, self._vcpu, exit)
-        except DomainCrash as crash:
-            exit.outcome = Outcome.STOP
-            self._hook_outcome = crash
+    def _hook_server(self) -> Callable[[], bool]:
+        """Serves an exit that the engine holds open. True: end the run after its instruction."""
+        domain, vcpu = self._domain, self._vcpu
+        exit, handlers, resume = vcpu.exit, domain.wing.handlers, Outcome.RESUME
+
+        def serve() -> bool:
+            outcome: Outcome | DomainCrash
+            try:
+                outcome = handlers[exit.reason](domain, vcpu, exit)
+                if outcome is resume:
+                    return False
+                exit.outcome = outcome
+            except DomainCrash as crash:
+                outcome = crash
+                exit.outcome = Outcome.STOP
+            self._hook_outcome = outcome
             return True
-        if outcome is Outcome.RESUME:
-            return False
-        exit.outcome = outcome
-        self._hook_outcome = outcome
-        return True
+
+        return serve
 
 
 def _attach_place(error: Exception, domain: Domain, vcpu: Vcpu) -> None:

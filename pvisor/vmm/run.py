@@ -164,7 +164,7 @@ def _crash_facts(vcpu: UnicornVcpu, image: ElfImage) -> CrashFacts:
 
 
 def _code_at(vcpu: UnicornVcpu, address: int) -> bytes:
-    """The bytes of the instruction and some more, as far as they are mapped; none in the hypervisor's hole."""
+    """The instruction's bytes and some more, as far as they are mapped; none in the hypervisor's hole."""
     to_page_end = PAGE_BYTES - address % PAGE_BYTES
     return vcpu.copy_in(address, 16) or vcpu.copy_in(address, min(16, to_page_end)) or b""
 
@@ -191,7 +191,8 @@ def _unframed_caller(vcpu: UnicornVcpu, image: ElfImage) -> int | None:
     """The return address on top of the stack, where the code at RIP has made no frame (yet).
 
     Outside the kernel's code (in the hypercall page, after a wild call) there is none. In a function there is
-    none before its prologue, which compilers like to delay: then a direct call of it stands before the address.
+    none before its prologue, which compilers like to delay: then a direct call of it stands before the
+    address.
     """
     top = vcpu.copy_in(vcpu.regs.gpr[RSP], 8)
     caller = int.from_bytes(top, "little") if top is not None else 0

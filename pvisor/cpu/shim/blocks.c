@@ -83,7 +83,7 @@ static void restore_ring(struct engine *e, uint64_t address)
     complete_exit(e);
 }
 
-static void look_up(struct engine *e, uint64_t address)
+static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
     if ((current_hflags(e) & HF_CPL) == 0) {
@@ -104,14 +104,9 @@ static void look_up(struct engine *e, uint64_t address)
     }
 }
 
-void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+/* The block's size, as its slot has it, and its instructions are credited. A leaf but for what is rare. */
+static inline void enter_block(struct engine *e, uint64_t address, const struct slot *slot, uint32_t size)
 {
-    (void)uc;
-    struct engine *e = user;
-    state_load(e);
-    struct slot *slot = find_slot(e, address);
-    if (unlikely(slot->key != (address ^ e->epoch) || slot->size_bytes != size))
-        slot = count_block(e, address, size);
     e->block_address = address;
     e->block_bytes = size;
     e->block_insns = slot->n_insns;
@@ -120,6 +115,29 @@ void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
         look_up(e, address);
     else
         e->v.insns = insns;
+}
+
+static __attribute__((noinline)) void enter_new_block(struct engine *e, uint64_t address, uint32_t size)
+{
+    enter_block(e, address, count_block(e, address, size), size);
+}
+
+void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    const struct slot *slot = find_slot(e, address);
+    if (likely(slot->key == (address ^ e->epoch) && slot->size_bytes == size))
+        enter_block(e, address, slot, slot->size_bytes);
+    else
+        enter_new_block(e, address, size);
+}
+
+/* The same where the CPU state is a copy (PV_REPAIR_CONTEXT): the check of the ring needs it afresh. */
+void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+{
+    context_load(user);
+    on_block(uc, address, size, user);
 }
 
 /*

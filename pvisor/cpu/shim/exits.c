@@ -280,7 +280,7 @@ static void serve_in_hook(struct engine *e, uint32_t reason)
         pv_on_hook_exit(e->v.owner);
         refresh_limit(e); /* a device may have raised an event */
     }
-    if (unlikely(e->records != NULL) && (reason == PV_EXIT_IO_IN || reason == PV_EXIT_IO_OUT)) {
+    if (reason == PV_EXIT_IO_IN || reason == PV_EXIT_IO_OUT) {
         x->n_ops = 3;
         x->ops[0] = x->ioport;
         x->ops[1] = x->size_bytes;
@@ -355,7 +355,8 @@ static int on_rdtsc(uc_engine *uc, void *user)
 void install_hooks(struct engine *e)
 {
     uc_hook hook;
-    unicorn.hook_add(e->uc, &hook, UC_HOOK_BLOCK, (void *)on_block, e, 1, 0);
+    void *block_hook = e->v.repair == PV_REPAIR_CONTEXT ? (void *)on_block_copied : (void *)on_block;
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_BLOCK, block_hook, e, 1, 0);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INTR, (void *)on_interrupt, e, 1, 0);
     unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN_INVALID, (void *)on_invalid, e, 1, 0);
     /* Unicorn walks the list of instruction hooks at each intercept: the most frequent stand first. */

@@ -167,6 +167,7 @@ const uint8_t *code_at(struct engine *e, uint64_t rip);  /* 16 readable bytes, o
 
 /* --- blocks.c */
 void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
+void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void refresh_limit(struct engine *e);
 void new_epoch(struct engine *e);
 uint32_t insns_before(struct engine *e, uint64_t rip);
@@ -174,7 +175,10 @@ uint32_t insns_before(struct engine *e, uint64_t rip);
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */
 static inline void uncredit_from(struct engine *e, uint64_t rip)
 {
+    if (!e->block_insns)
+        return; /* it has been left already: a fault of the next fetch comes before the next block begins */
     e->v.insns -= e->block_insns - insns_before(e, rip);
+    e->block_insns = 0;
 }
 
 /* --- pvisor/full/native, pvisor/para/native */
