@@ -51,10 +51,6 @@ def test_what_a_guest_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_input_that_came_before_the_guest_was_ready_is_not_lost(tmp_path: Path) -> None:
-    assert run(elves.build("echo", "full", tmp_path), stdin=b"good day\n") == (0, b"you said: good day\n")
-
-
 def test_compute(tmp_path: Path) -> None:
     assert run(elves.build("compute", "full", tmp_path), "1000 2") == (
         0, b"primes below 1000: 168, checksum 9527f73d\n"

@@ -45,6 +45,13 @@ bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ra
         write_register(e, UC_X86_REG_IDTR, &no_table))
         return false;
 
+    /* x87 as after FNINIT, SSE as after a reset (SDM 1 8.1.5, 10.2.3); Unicorn leaves MXCSR 0. */
+    uint16_t control = 0x37f, status = 0, tags = 0xffff;
+    uint32_t mxcsr = 0x1f80;
+    if (write_register(e, UC_X86_REG_FPCW, &control) || write_register(e, UC_X86_REG_FPSW, &status) ||
+        write_register(e, UC_X86_REG_FPTAG, &tags) || write_register(e, UC_X86_REG_MXCSR, &mxcsr))
+        return false;
+
     /* Ring 1 from the first instruction on: flat 64-bit code, everything else null or flat data. */
     const pv_segment code = {.selector = 0x09, .limit = 0xffffffff, .flags = 0x00a0bb00},
                      data = {.selector = 0x11, .limit = 0xffffffff, .flags = 0x00c0b300}, null = {0};
