@@ -34,7 +34,7 @@ EMU_BORROWS = ("interrupts", "timer", "console", "block", "net", "power", "rtc",
 
 # dependency: the files (or folders, with a slash at the end) that may import it
 DOORS: dict[str, tuple[str, ...]] = {
-    "unicorn": ("pvisor/cpu/unicorn_engine.py",),
+    "unicorn": ("pvisor/cpu/unicorn_engine.py", "pvisor/cpu/unicorn_binding.py"),
     "cffi": ("pvisor/abi/layout.py", "pvisor/cpu/shim/"),
     "msgpack": ("pvisor/observe/trace_file.py", "pvisor/vmm/snapshot.py"),
     "rich": ("pvisor/cli/",),
@@ -127,6 +127,7 @@ def test_the_layer_rule_itself(file: str, source: str, expected: bool) -> None:
     ("file", "source", "expected"),
     [
         ("pvisor/cpu/unicorn_engine.py", "from unicorn import Uc", True),
+        ("pvisor/cpu/unicorn_binding.py", "import unicorn", True),
         ("pvisor/vmm/builder.py", "import unicorn.x86_const", False),
         ("pvisor/cpu/shim/build.py", "def f():\n    from cffi import FFI", True),
         ("pvisor/cli/run.py", "import click", True),

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The part of pc.h that is no macro. */
+#include "pc.h"
+
+volatile struct trap trap;
+volatile word try_begin, try_resume, try_sp, n_interrupts;
+struct table_register idt_register;
+static uint64_t idt[2 * 48] __attribute__((aligned(16)));
+
+void print(const char *text)
+{
+    for (; *text; text++) {
+        while (!(inb(0x3fd) & 0x20))
+            ;
+        outb(0x3f8, (uint8_t)*text);
+    }
+}
+
+void print_hex(uint64_t value)
+{
+    print("0x");
+    bool begun = false;
+    for (int shift = 60; shift >= 0; shift -= 4) {
+        unsigned digit = (unsigned)(value >> shift) & 15;
+        begun = begun || digit || !shift;
+        if (begun)
+            print((char[]){"0123456789abcdef"[digit], 0});
+    }
+}
+
+void show(const char *name, uint64_t value)
+{
+    print(name);
+    print(": ");
+    print_hex(value);
+    print("\n");
+}
+
+static void print_decimal(word value)
+{
+    if (value >= 10)
+        print_decimal(value / 10);
+    print((char[]){(char)('0' + value % 10), 0});
+}
+
+void report(const char *name)
+{
+    print(name);
+    if (!trap.count) {
+        print(": nothing\n");
+        return;
+    }
+    print(": vector ");
+    print_decimal(trap.vector);
+    print(", error ");
+    print_hex(trap.error);
+    if (trap.vector == 14) {
+        print(", address ");
+        print_hex(trap.cr2);
+    }
+    if (trap.ip - try_begin < 4096) {
+        print(", at +");
+        print_decimal(trap.ip - try_begin);
+    }
+    print(trap.count > 1 ? ", and more\n" : "\n");
+}
+
+void quit(uint8_t status)
+{
+    outb(0xf4, status);
+    for (;;)
+        __asm__ volatile("hlt");
+}
+
+void on_exception(struct frame *frame);
+void on_exception(struct frame *frame)
+{
+    if (frame->vector >= 0x20) {
+        n_interrupts++;
+        return;
+    }
+    trap.count++;
+    trap.vector = frame->vector;
+    trap.error = frame->error;
+    trap.cr2 = frame->vector == 14 ? read_cr2() : 0;
+    trap.ip = frame->ip;
+    trap.cs = frame->cs;
+    trap.flags = frame->flags;
+#ifdef __x86_64__
+    trap.sp = frame->sp;
+#endif
+    if (!try_resume || trap.count > 8) {
+        report("unexpected");
+        show("at", frame->ip);
+        quit(0x7f);
+    }
+    frame->ip = try_resume;
+}
+
+void set_gate(unsigned vector, word target, uint16_t selector, uint8_t type_and_dpl, uint8_t ist)
+{
+    uint64_t gate = (target & 0xffff) | (uint64_t)selector << 16 | (uint64_t)ist << 32 |
+                    (uint64_t)type_and_dpl << 40 | (uint64_t)(target >> 16 & 0xffff) << 48;
+#ifdef __x86_64__
+    idt[2 * vector] = gate;
+    idt[2 * vector + 1] = target >> 32;
+#else
+    idt[vector] = gate;
+#endif
+}
+
+void set_segment(uint16_t selector, uint32_t base, uint32_t limit, uint8_t access, uint8_t flags)
+{
+    gdt[selector >> 3] = (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
+                         (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(flags & 15) << 52 |
+                         (uint64_t)(base >> 24) << 56;
+}
+
+void set_up(void);
+void set_up(void)
+{
+    for (unsigned i = 0; i < 48; i++)
+        set_gate(i, ENTRY(i), CODE, 0x8e, 0);
+    idt_register.limit = sizeof(word) * 2 * 48 - 1;
+    idt_register.base = (word)idt;
+    __asm__ volatile("lidt idt_register");
+}

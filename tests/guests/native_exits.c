@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Makes, N times (first word of the command line), the exits that have a handler in C: no-op calls, or CLI and STI. */
+#include <pv/console.h>
+#if PV_MODE_PARA
+#include <pv/hypercall.h>
+#endif
+
+#include "arguments.h"
+
+int main(void)
+{
+    unsigned long n = argument(0, 100);
+    for (unsigned long i = 0; i < n; i++) {
+#if PV_MODE_PARA
+        pv_noop();
+#else
+        __asm__ volatile("cli; sti" ::: "memory");
+#endif
+    }
+    pv_puts("done");
+    return 0;
+}

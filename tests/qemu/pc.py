@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bare PC guests: gcc builds them, a stock QEMU runs them, and is the referee of what a PC does."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+QEMU = (
+    "qemu-system-x86_64 -accel tcg -m 64 -display none -serial stdio -monitor none -nodefaults -no-reboot "
+    "-device isa-debug-exit,iobase=0xf4,iosize=4"
+)
+GUESTS = Path(__file__).resolve().parent.parent / "full" / "guests"
+
+_FLAGS = (
+    "-std=gnu11 -O1 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables "
+    "-fcf-protection=none -fno-tree-loop-distribute-patterns -mgeneral-regs-only -mno-red-zone -Wall -Wextra "
+    "-Werror -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments"
+)
+
+
+def build(name: str, bits: int, folder: Path) -> Path:
+    """Build the bare guest NAME for a kernel of 32 or 64 bits."""
+    output = folder / f"{name}-{bits}.elf"
+    sources = [str(GUESTS / file) for file in ("pc.S", "pc.c", f"{name}.c")]
+    command = ["gcc", f"-m{bits}", *_FLAGS.split(), "-T", str(GUESTS / "pc.lds"), *sources, "-o", str(output)]
+    if bits == 32:
+        command.insert(1, "-mno-sse")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def run(elf: Path, *, options: str = "", stdin: bytes = b"", timeout_s: float = 60) -> tuple[int, bytes]:
+    """Exit status and console output under QEMU."""
+    command = [*QEMU.split(), *options.split(), "-kernel", str(elf)]
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+    assert done.stderr == b""
+    return done.returncode, done.stdout
