@@ -20,6 +20,10 @@ class Outcome(IntEnum):
     """Its domain has ended (`Domain.ending` says how)."""
 
 
+RESUME, STOP = Outcome.RESUME, Outcome.STOP
+"""The two that hot handlers return, looked up once: a member of an enum costs 40 ns each time."""
+
+
 class EndedBy(Enum):
     """Who ended a run, so that no exit status is ambiguous."""
 

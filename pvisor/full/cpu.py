@@ -16,7 +16,7 @@ from pvisor.cpu.features import CpuidTable
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, RAX, RBX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
-from pvisor.domain.outcome import Outcome
+from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.full import timer
 from pvisor.full.control import ControlRegisters
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
@@ -105,11 +105,11 @@ class FullWing:
                 after = emulation(exit, insn, next_rip if mode64 else next_rip & U32_MAX)
             except GuestFault as fault:
                 self.interrupts.raise_fault(fault, exit.rip)
-                return Outcome.RESUME
+                return RESUME
             if after is not None:
                 vcpu.regs.rip = after
             exit.retired = 1
-            return Outcome.RESUME
+            return RESUME
 
         return handler
 
@@ -121,11 +121,11 @@ class FullWing:
         if exit.vector == DB:
             self.state.dr[6] |= DR6_SINGLE_STEP
         self.interrupts.raise_fault(GuestFault(exit.vector, error), exit.rip)
-        return Outcome.RESUME
+        return RESUME
 
     def _invalid_opcode(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.interrupts.raise_fault(GuestFault(UD), exit.rip)
-        return Outcome.RESUME
+        return RESUME
 
     def _page_fault(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """Either the shadow lacks an entry, and gets it, or the fault is the guest's."""
@@ -135,14 +135,14 @@ class FullWing:
             if fault.vector == PF:
                 exit.ops[1] = fault.error_code or 0
             self.interrupts.raise_fault(fault, exit.rip)
-            return Outcome.RESUME
+            return RESUME
         exit.reason = ExitReason.SHADOW_FILL
-        return Outcome.RESUME
+        return RESUME
 
     def _soft_int(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.interrupts.software_interrupt(exit.vector, exit.rip, exit.next_rip)
         exit.retired = 1
-        return Outcome.RESUME
+        return RESUME
 
     def _event_window(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """IF is set and something waits: the interrupt controller names the vector."""
@@ -150,7 +150,7 @@ class FullWing:
         self._vcpu.v.event_pending = 0
         if vector is not None:
             self.interrupts.external_interrupt(vector, exit.rip)
-        return Outcome.RESUME
+        return RESUME
 
     # --- instructions
 
@@ -215,21 +215,21 @@ class FullWing:
 
     def _io_in(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         exit.value = self.ioports.read(exit.ioport, exit.size_bytes)
-        return Outcome.STOP if domain.ending is not None else Outcome.RESUME
+        return STOP if domain.ending is not None else RESUME
 
     def _io_out(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.ioports.write(exit.ioport, exit.size_bytes, exit.value)
-        return Outcome.STOP if domain.ending is not None else Outcome.RESUME
+        return STOP if domain.ending is not None else RESUME
 
     def _cpuid(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         gpr = vcpu.regs.gpr
         exit.n_ops, exit.ops[0] = 1, gpr[RAX] & U32_MAX
         gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.cpuid.leaf(gpr[RAX] & U32_MAX)
-        return Outcome.RESUME
+        return RESUME
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         timer.rdtsc(self.state, vcpu, exit)
-        return Outcome.RESUME
+        return RESUME
 
 
 def cli(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
@@ -237,7 +237,7 @@ def cli(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     vcpu.virtual_if = False
     vcpu.regs.rip = exit.next_rip
     exit.retired = 1
-    return Outcome.RESUME
+    return RESUME
 
 
 def sti(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
@@ -247,7 +247,7 @@ def sti(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     vcpu.virtual_if = True
     vcpu.regs.rip = exit.next_rip
     exit.retired = 1
-    return Outcome.RESUME
+    return RESUME
 
 
 def _nothing(exit: Exit, insn: Instruction, next_rip: int) -> int:

@@ -105,7 +105,7 @@ class Segmentation:
         self._vcpu.set_segment(index, self.check_load(index, selector, self._in_64bit_code()))
 
     def check_load(self, index: int, selector: int, to_64bit_code: bool) -> Segment:
-        """What a load would put into the register, every check done but nothing loaded. Raises GuestFault."""
+        """What a load would put into the register: every check done, nothing loaded. Raises GuestFault."""
         if not selector & 0xFFFC:
             if index == SS and (not to_64bit_code or selector & 3):
                 raise general_protection(0)

@@ -16,7 +16,7 @@ from pvisor.cpu.exits import N_REASONS, ExitReason
 from pvisor.cpu.features import CpuidLeaf, CpuidTable
 from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
-from pvisor.domain.outcome import Outcome
+from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.errors import DomainCrash
 from pvisor.para import console, interrupts, power, timer
 from pvisor.para.refusal import GuestError, invalid
@@ -87,12 +87,12 @@ class ParaWing:
         serve = self.calls[number] if number < len(self.calls) else None
         if serve is None:
             exit.result = ENOSYS
-            return Outcome.RESUME
+            return RESUME
         try:
             return serve(domain, vcpu, exit)
         except GuestError as error:
             exit.result = error.result
-            return Outcome.RESUME
+            return RESUME
 
     def features(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """FEATURES(word): the bits of that word."""
@@ -103,13 +103,13 @@ class ParaWing:
         gpr = vcpu.regs.gpr
         exit.n_ops, exit.ops[0] = 1, gpr[RAX] & U32_MAX
         gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.cpuid.leaf(gpr[RAX] & U32_MAX)
-        return Outcome.RESUME
+        return RESUME
 
 
 def noop(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """NOOP. Its native twin is in native/cpu.c."""
     exit.result = 0
-    return Outcome.RESUME
+    return RESUME
 
 
 def abi_version(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
@@ -121,7 +121,7 @@ def rdtsc(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """RDTSC: virtual nanoseconds, as in the other wing."""
     gpr = vcpu.regs.gpr
     gpr[RAX], gpr[RDX] = exit.virtual_ns & U32_MAX, exit.virtual_ns >> 32
-    return Outcome.RESUME
+    return RESUME
 
 
 def io_port(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
@@ -152,6 +152,6 @@ def _checked(
 def _answer(call: Hypercall, handler: CallHandler) -> Callable[[Domain, Vcpu, Exit], Outcome]:
     def serve(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         exit.result = handler(domain, vcpu, exit)
-        return Outcome.RESUME
+        return RESUME
 
     return _checked(call, serve)
