@@ -158,7 +158,8 @@ class FullWing:
         """HLT: wait for an interrupt."""
         vcpu.regs.rip = exit.next_rip
         exit.retired = 1
-        return Outcome.BLOCK
+        wakes = vcpu.virtual_if and self._vcpu.v.event_pending
+        return RESUME if wakes else Outcome.BLOCK
 
     def _mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         number, register = self.system.control_operands(insn, "cr")

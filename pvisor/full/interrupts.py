@@ -29,6 +29,7 @@ from pvisor.full.state import (
     GuestFault,
     general_protection,
 )
+from pvisor.full.walk import WRITE
 
 CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17))
@@ -151,7 +152,7 @@ class Interrupts:
         if error_code is not None:
             words.insert(0, error_code)
         frame = b"".join(word.to_bytes(8, "little") for word in words)
-        self._paging.write_virtual(rsp - len(frame), frame)
+        self._push(rsp - len(frame), frame, 8)
         self._segments.load_code(selector, descriptor)
         self._enter(gate, target, rsp - len(frame), rflags)
 
@@ -176,9 +177,18 @@ class Interrupts:
             words.insert(0, error_code)
         frame = b"".join(word.to_bytes(4, "little") for word in words)
         esp = esp - len(frame) & 0xFFFF_FFFF
-        self._paging.write_virtual(stack.base + esp & 0xFFFF_FFFF, frame)
+        self._push(stack.base + esp & 0xFFFF_FFFF, frame, 4)
         self._segments.load_code(selector, descriptor)
         self._enter(gate, target, esp, rflags)
+
+    def _push(self, bottom: int, frame: bytes, word_bytes: int) -> None:
+        """Write a frame. The CPU pushes downwards: of several words that fault, CR2 names the highest."""
+        try:
+            self._paging.write_virtual(bottom, frame)
+        except GuestFault:
+            for at in reversed(range(bottom, bottom + len(frame), word_bytes)):
+                self._paging.tables.walk(at, WRITE)
+            raise
 
     def _enter(self, gate: bytes, target: int, stack: int, rflags: int) -> None:
         cleared = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM

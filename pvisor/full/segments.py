@@ -157,7 +157,8 @@ class Segmentation:
             return
         descriptor = self.descriptor(selector)
         kind = descriptor.flags >> 8 & 15
-        if not descriptor.flags & NOT_SYSTEM and kind in (LONG_GATES if self._state.is_long else LEGACY_GATES):
+        gates = LONG_GATES if self._state.is_long else LEGACY_GATES
+        if not descriptor.flags & NOT_SYSTEM and kind in gates:
             raise DomainCrash(
                 f"far transfer to selector {selector:#x}: call gates and task switches are not supported"
             )

@@ -112,11 +112,18 @@ class SystemInstructions:
             if index == CS:
                 raise GuestFault(UD)
             self._segments.load(index, selector)
+            self._shadow_after(index)
         elif insn.mnemonic == "pop":
             self._pop_segment(exit, insn)
+            self._shadow_after(SEGMENT_BY_NAME[insn.operands[0].register])
         else:
             self._load_far_pointer(exit, insn, next_rip)
         return next_rip
+
+    def _shadow_after(self, index: int) -> None:
+        """MOV and POP of SS: no event before the next instruction, which loads RSP (SDM 3A 6.8.3)."""
+        if index == SS:
+            self._vcpu.shadow_next_block()
 
     def _pop_segment(self, exit: Exit, insn: Instruction) -> None:
         n_bytes = 2 if insn.has_operand_size_prefix else 8 if self.in_64bit_code else 4

@@ -121,15 +121,24 @@ def rdtsc(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """RDTSC: virtual nanoseconds, as in the other wing."""
     gpr = vcpu.regs.gpr
     gpr[RAX], gpr[RDX] = exit.virtual_ns & U32_MAX, exit.virtual_ns >> 32
+    if exit.value:  # RDTSCP: TSC_AUX is 0
+        gpr[RCX] = 0
     return RESUME
+
+
+_UART, _POWER = range(0x3F8, 0x400), (0x604, 0x605, 0xF4, 0xF5, 0xF6, 0xF7)
 
 
 def io_port(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """IN and OUT are privileged, and there is no device on an I/O port."""
-    act = "IN from" if exit.reason == ExitReason.IO_IN else "OUT to"
-    raise DomainCrash(
-        f"#GP: {act} I/O port {exit.ioport:#x} is privileged: a paravirtual guest calls instead"
-    )
+    is_in = exit.reason == ExitReason.IO_IN
+    instead = "there is no device on I/O ports"
+    if exit.ioport in _UART:
+        instead = f"call CONSOLE_{'READ' if is_in else 'WRITE'} instead"
+    elif exit.ioport in _POWER:
+        instead = "call SHUTDOWN instead"
+    act = "IN from" if is_in else "OUT to"
+    raise DomainCrash(f"#GP: {act} I/O port {exit.ioport:#x} is privileged: {instead}")
 
 
 def _checked(

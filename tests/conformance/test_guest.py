@@ -17,11 +17,12 @@ from pvisor.cpu.vcpu import R8, R10, R11, RAX, RCX, RDI, RDX, RSI, RSP
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.machine.console import ConsoleOutput
 from pvisor.machine.elf import ElfImage
+from pvisor.machine.memory import PAGE_BYTES
 from pvisor.para.paging import HYPERCALL_PAGE_GVA
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.loop import RunLoop
-from tests.conformance.rows import PAGE_BYTES, ROWS, C, Raw, Row, initial
+from tests.conformance.rows import ROWS, C, Raw, Row, initial
 from tests.domain.fakes import FakeInput
 
 pytestmark = pytest.mark.needs_gcc
@@ -47,9 +48,9 @@ class Runner:
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     elf = tmp_path_factory.mktemp("runner") / "runner.elf"
     include = GUESTS.parent.parent.parent / "guest_sdk" / "include"
-    subprocess.run(
-        ["gcc", "-nostdlib", "-static", "-no-pie", f"-I{include}", "-Wl,--build-id=none", "-Wl,-z,noexecstack",
-         "-T", str(GUESTS / "runner.lds"), str(GUESTS / "runner.S"), "-o", str(elf)], check=True)  # fmt: skip
+    flags = "-nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack"
+    sources = ["-T", str(GUESTS / "runner.lds"), str(GUESTS / "runner.S")]
+    subprocess.run(["gcc", *flags.split(), f"-I{include}", *sources, "-o", str(elf)], check=True)
     names = subprocess.run(["nm", str(elf)], check=True, capture_output=True, text=True).stdout.split("\n")
     at = {line.split()[2]: int(line.split()[0], 16) for line in names if line}
     return Runner(elf, at["row"], at["raw"])
@@ -85,7 +86,9 @@ def arguments(row: Row) -> list[int]:
     return values + [0x77] * (5 - len(values))
 
 
-def check_registers(machine: Machine, runner: Runner, args: list[int], result: int, *, poisoned: bool) -> None:
+def check_registers(
+    machine: Machine, runner: Runner, args: list[int], result: int, *, poisoned: bool
+) -> None:
     """RAX holds the result, RCX and R11 may be lost, everything else is as it was."""
     memory = machine.domain.memory
     seen = [memory.read_u64(runner.row + 64 + 8 * i) for i in range(19)]

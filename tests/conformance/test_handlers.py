@@ -12,8 +12,9 @@ from pvisor.cpu.exits import ExitReason
 from pvisor.domain.domain import handle_exit
 from pvisor.domain.outcome import Ending, Outcome
 from pvisor.errors import DomainCrash
+from pvisor.machine.memory import PAGE_BYTES
 from pvisor.vmm.loop import IDLE
-from tests.conformance.rows import PAGE_BYTES, READ_MAX, ROWS, WRITE_MAX, A, C, D, Raw, Row, initial
+from tests.conformance.rows import READ_MAX, ROWS, WRITE_MAX, A, C, D, Raw, Row, initial
 from tests.domain.fakes import FakeExit, FakeInput, FakeVcpu, para_domain
 
 BASE = 0x1_0000
@@ -85,7 +86,9 @@ def check_memory(row: Row, vcpu: FakeVcpu) -> None:
 def test_every_error_of_the_table_has_a_row() -> None:
     promised = {(call.name, errno.name) for call in CALLS for errno in call.errors}
     tried = {
-        (row.call.name, row.errno.name) for row in ROWS if not isinstance(row.call, int) and row.errno is not None
+        (row.call.name, row.errno.name)
+        for row in ROWS
+        if not isinstance(row.call, int) and row.errno is not None
     }
     assert promised == tried
 
@@ -99,7 +102,10 @@ def test_ids_are_unique() -> None:
     assert len({row.id for row in ROWS}) == len(ROWS)
 
 
-@pytest.mark.parametrize("number", sorted(set(range(256)) - {call.nr for call in CALLS}) + [0x1000, (1 << 32) - 1])
+UNUSED = sorted(set(range(256)) - {call.nr for call in CALLS})
+
+
+@pytest.mark.parametrize("number", [*UNUSED, 0x1000, (1 << 32) - 1])
 def test_every_other_number_is_unknown(number: int) -> None:
     domain, vcpu = para_domain()
     exit = FakeExit(reason=ExitReason.HYPERCALL, number=number, args=[BASE] * 5)
@@ -127,7 +133,8 @@ def test_one_read_takes_at_most_its_maximum() -> None:
 @pytest.mark.parametrize("number", [0x10, 0x11, 0x20])
 def test_a_pointer_is_copied_once(number: int) -> None:
     domain, vcpu = para_domain(input=FakeInput(b"x"))
-    handle_exit(domain, vcpu, FakeExit(reason=ExitReason.HYPERCALL, number=number, args=[BASE + A, 1, 0, 0, 0]))
+    exit = FakeExit(reason=ExitReason.HYPERCALL, number=number, args=[BASE + A, 1, 0, 0, 0])
+    handle_exit(domain, vcpu, exit)
     reads = [line for line in vcpu.log if line.startswith("copy_in")]
     assert len(reads) <= 1
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableSequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pvisor.cpu.exits import ExitReason
-from pvisor.cpu.vcpu import CS, Segment
+from pvisor.cpu.vcpu import CS, Exit, Registers, Segment
 from pvisor.domain.domain import Domain
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
@@ -59,13 +59,14 @@ class FakeRegisters:
 class FakeVcpu:
     """A vCPU whose `run` gives a scripted list of exits. Its GVAs are GPAs.
 
-    `read_only` and `absent` hold page addresses. Every copy is written down, whether it succeeds or not.
+    `read_only` and `absent` hold page addresses. Every copy is written down in `log`, whether it succeeds or
+    not; `outcomes` has what was decided about each exit but the last.
     """
 
     def __init__(self, memory: GuestMemory, script: Iterable[FakeExit] = ()) -> None:
         self.vcpu_id = 0
-        self.exit = FakeExit()
-        self.regs = FakeRegisters()
+        self.exit: Exit = FakeExit()
+        self.regs: Registers = FakeRegisters()
         self.virtual_if = False
         self.on_hook_exit: Callable[[], bool] = lambda: True
         self.rflags = 2
@@ -77,10 +78,17 @@ class FakeVcpu:
         self.segments = {CS: Segment(0x09, 0, 0xFFFF_FFFF, 0x00A0_BB00)}
         self.log: list[str] = []
         self._script = list(script)
+        self.n_runs = 0
+        self.outcomes: list[int] = []
 
     def run(self) -> int:
-        """The next exit of the script. One that is `in_hook` is served like the engine does."""
-        self.exit = self._script.pop(0)
+        """The next exit of the script, in the one struct that a vCPU has; `in_hook` as the engine does it."""
+        if self.n_runs:
+            self.outcomes.append(self.exit.outcome)
+        self.n_runs += 1
+        for one in fields(FakeExit):
+            setattr(self.exit, one.name, getattr(self._script[0], one.name))
+        del self._script[0]
         if self.exit.in_hook:
             if self.on_hook_exit():
                 return ExitReason.HOOK_STOP

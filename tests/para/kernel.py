@@ -34,8 +34,8 @@ class Part:
 
 def note(body: bytes, name: bytes = b"pvisor\0", kind: int = 1) -> bytes:
     """A note as a PT_NOTE segment holds it."""
-    padded = name.ljust(-(-len(name) // 4) * 4, b"\0")
-    return struct.pack("<III", len(name), len(body), kind) + padded + body.ljust(-(-len(body) // 4) * 4, b"\0")
+    padded = (part.ljust(-(-len(part) // 4) * 4, b"\0") for part in (name, body))
+    return struct.pack("<III", len(name), len(body), kind) + b"".join(padded)
 
 
 def abi_note(abi_version: int = 1, needed_features: int = 0) -> bytes:
@@ -55,7 +55,8 @@ def elf(parts: Iterable[Part], notes: bytes = b"", entry: int = CODE) -> bytes:
     for part in parts:
         size = len(part.data) if part.memory_bytes is None else part.memory_bytes
         paddr = part.vaddr if part.paddr is None else part.paddr
-        headers += struct.pack("<IIQQQQQQ", 1, part.flags, at + len(body), part.vaddr, paddr, len(part.data), size, 1)
+        where = (at + len(body), part.vaddr, paddr)
+        headers += struct.pack("<IIQQQQQQ", 1, part.flags, *where, len(part.data), size, 1)
         body += part.data
     ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
     header = struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, entry, 64, 0, 0, 64, 56, n_headers, 64, 0, 0)
@@ -68,11 +69,20 @@ def plain(code: bytes) -> list[Part]:
 
 
 @contextmanager
-def machine(folder: Path, code: bytes = HLT, *, parts: list[Part] | None = None, notes: bytes | None = None,
-            entry: int = CODE, memory_bytes: int = MEMORY_BYTES, **settings: object) -> Iterator[Machine]:  # fmt: skip
+def machine(
+    folder: Path,
+    code: bytes = HLT,
+    *,
+    parts: list[Part] | None = None,
+    notes: bytes | None = None,
+    entry: int = CODE,
+    memory_bytes: int = MEMORY_BYTES,
+    **settings: object,
+) -> Iterator[Machine]:
     """A domain with such a kernel, ready to run."""
     path = folder / "kernel.elf"
-    path.write_bytes(elf(plain(code) if parts is None else parts, abi_note() if notes is None else notes, entry))
+    parts = plain(code) if parts is None else parts
+    path.write_bytes(elf(parts, abi_note() if notes is None else notes, entry))
     config = DomainConfig(path, "para", memory_bytes, max_insns=100_000, **settings)  # type: ignore[arg-type]
     made = build(config, ConsoleOutput(), NoInput())
     try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_an_exception_crashes(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("transport", ["syscall", "vmcall", "int"])
 @pytest.mark.parametrize("offset", [5, 32 * 0x33 + 5])
-def test_a_jump_into_a_stub_is_still_a_hypercall_of_the_page(tmp_path: Path, transport: str, offset: int) -> None:
+def test_a_jump_into_a_stub_is_a_hypercall_too(tmp_path: Path, transport: str, offset: int) -> None:
     """The number is what EAX holds then; the ABI promises no more than that nothing worse happens."""
     code = mov(0, HOLE + 4096 + offset) + b"\xff\xd0" + UD2
     with machine(tmp_path, code, transport=transport) as made:
@@ -119,14 +120,14 @@ def test_selectors_of_the_start_state_may_be_loaded(tmp_path: Path) -> None:
 
 
 def test_popf_cannot_raise_iopl_or_set_if(tmp_path: Path) -> None:
-    with machine(tmp_path, b"\x68\x02\x32\0\0\x9d\x9c\x58\xfa") as made:  # push $0x3202; popf; pushf; pop %rax; cli
+    code = b"\x68\x02\x32\0\0\x9d\x9c\x58\xfa"  # push $0x3202; popf; pushf; pop %rax; cli
+    with machine(tmp_path, code) as made:
         assert "CLI" in run(made).reason
         assert made.vcpu.regs.gpr[0] & 0x3200 == 0
 
 
 CPUID = {
-    (0x4000_0000, "syscall"): (0x4000_0002, int.from_bytes(b"pvis", "little"), int.from_bytes(b"orpv", "little"),
-                               int.from_bytes(b"isor", "little")),
+    (0x4000_0000, "syscall"): (0x4000_0002, *struct.unpack("<3I", b"pvisorpvisor")),
     (0x4000_0001, "syscall"): (1, 1, 0, 0),
     (0x4000_0002, "syscall"): (2, 0, 0, 0),
     (0x4000_0002, "vmcall"): (3, 0, 0, 0),
@@ -149,6 +150,7 @@ def test_cpuid_says_that_there_is_a_hypervisor(tmp_path: Path) -> None:
 
 
 def test_time_goes_with_instructions(tmp_path: Path) -> None:
-    with machine(tmp_path, b"\x0f\x31\x89\xc3\x90\x90\x90\x0f\x31\x29\xd8" + UD2) as made:  # rdtsc ... rdtsc; sub
+    code = b"\x0f\x31\x89\xc3\x90\x90\x90\x0f\x31\x29\xd8"  # rdtsc; mov %eax, %ebx; nop ...; rdtsc; sub
+    with machine(tmp_path, code + UD2) as made:
         run(made)
         assert made.vcpu.regs.gpr[0] == 5

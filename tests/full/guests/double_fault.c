@@ -52,5 +52,9 @@ int main(void)
     set_gate(14, ENTRY(14), CODE, 0x8e, 1);
     TRY("#PF on a stack of its own", "mov $0x40001000, %%esp; push %%rax");
     show("the stack was", trap.sp);
+    set_gate(6, ENTRY(6), CODE, 0x8e, 0);
+    TRY("#UD on a stack that is not there, and #PF on its own", "mov $0x40001000, %%esp; ud2");
+    table[1] = (word)stack[0] | P | W;
+    TRY("#UD on a stack of which the rest is not there", "mov $0x40001010, %%esp; ud2");
     return 0;
 }

@@ -3,7 +3,7 @@
 #include "pc.h"
 
 volatile struct trap trap;
-volatile word try_begin, try_resume, try_sp, n_interrupts;
+volatile word try_begin, try_resume, try_sp, n_interrupts, interrupt_ip, interrupt_flags;
 struct table_register idt_register;
 static uint64_t idt[2 * 48] __attribute__((aligned(16)));
 
@@ -77,6 +77,8 @@ void on_exception(struct frame *frame)
 {
     if (frame->vector >= 0x20) {
         n_interrupts++;
+        interrupt_ip = frame->ip;
+        __asm__ volatile("pushf; pop %0" : "=r"(interrupt_flags));
         return;
     }
     trap.count++;

@@ -33,7 +33,8 @@ struct trap {
 };
 extern volatile struct trap trap;
 extern volatile word try_begin, try_resume, try_sp;
-extern volatile word n_interrupts; /* of vectors 0x20 to 0x2f, which no exception uses */
+extern volatile word n_interrupts, interrupt_ip; /* of vectors 0x20 to 0x2f, which no exception uses */
+extern volatile word interrupt_flags;          /* RFLAGS inside the last one */
 extern uint64_t gdt[64];
 struct table_register {
     uint16_t limit;
@@ -41,13 +42,13 @@ struct table_register {
 } __attribute__((packed));
 extern struct table_register gdt_register, idt_register;
 
-/* Runs INSNS; an exception in there goes on behind them. AX and the stack are at their disposal. */
+/* Runs INSNS; an exception in there goes on behind them. AX, DX and the stack are at their disposal. */
 #define TRY(name, insns, ...)                                                                         \
     do {                                                                                              \
         trap.count = 0;                                                                               \
         __asm__ volatile("mov" S " $8f, try_begin\n mov" S " $9f, try_resume\n mov %%" SP ", try_sp\n"  \
                          "8: " insns "\n 9: mov try_sp, %%" SP                                          \
-                         : : __VA_ARGS__ : "memory", "cc", "ax");                                     \
+                         : : __VA_ARGS__ : "memory", "cc", "ax", "dx");                                     \
         report(name);                                                                                 \
     } while (0)
 
