@@ -184,7 +184,7 @@ class TraceReader:
         """What follows in the file; a value that the file ends within is left out."""
         try:
             yield from self._unpacker
-        except (ValueError, msgpack.exceptions.UnpackException) as error:
+        except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
             raise UsageError(f"{self._name}: damaged trace ({_in_words(error)})") from None
 
     def _read_header(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import tempfile
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pvisor.cpu.exits import ExitReason
@@ -185,6 +185,7 @@ def test_a_trace_cut_anywhere_is_read_as_far_as_it_goes(guests: Shelf) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example(b"\x81\x90\x00")  # a map with a list as key
 @given(st.binary(max_size=200))
 def test_any_bytes_behind_a_header(content: bytes) -> None:
     try:
