@@ -7,6 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a test that fails must fail again.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 _PROGRAMS = {"needs_qemu": "qemu-system-x86_64", "needs_gcc": "gcc"}
 
