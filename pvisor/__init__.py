@@ -7,7 +7,7 @@ that have a counterpart in the other wing bear the same file name.
 
 Imports flow one way through the packages (`tests/arch/test_layers.py` holds them to it):
 
-    abi -> machine -> cpu -> domain -> full | para | emu -> vmm -> observe -> cli
+    abi -> machine -> cpu -> domain -> full | para -> vmm -> observe -> cli
 
 with `toolchain` beside `machine`, and `errors` and `paths` beneath them all. This module imports
 nothing, so that `import pvisor` costs nothing.

@@ -8,7 +8,10 @@ status; so does a mistake in the command line (125). Only a mistake of ours show
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,6 +22,8 @@ from pvisor import __version__
 from pvisor.errors import BuildError, PvisorError, UsageError
 
 STATUS_INTERRUPTED = 130
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What a write to stdout may fail with, besides a reader that has gone."""
 
 COMMANDS = {
     "run": ("run", "run", "Run a guest."),
@@ -94,6 +99,7 @@ def cli(ctx: click.Context, wants_version: bool, verbose: bool) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; the result is the exit status."""
+    _prepare_process()
     try:
         status = _run(args)
         if sys.stdout is not None:
@@ -103,10 +109,29 @@ def main(args: Sequence[str] | None = None) -> int:
         say("interrupted")
         return STATUS_INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (`pvisor abi | head`); Python must not try again to flush at its end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_up_stdout()  # the reader has gone (`pvisor abi | head`)
         return STATUS_INTERRUPTED
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _give_up_stdout()
+        say(f"the output cannot be written ({error.strerror or error})")
+        return UsageError.status
+
+
+def _prepare_process() -> None:
+    """SIGTERM ends a command as Ctrl-C does; a terminal without our characters gets others in their place."""
+    with contextlib.suppress(ValueError):  # another thread's business
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _give_up_stdout() -> None:
+    """Python must not try again to flush at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(args: Sequence[str] | None) -> int:

@@ -76,8 +76,8 @@ def compare(
 ) -> int:
     """Build a program for both modes, run both, check that they did the same, and compare the cost.
 
-    Give a demo (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are the
-    same, 1 when they are not.
+    Give one demo (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are
+    the same, 1 when they are not.
     """
     name, sources = find_sources(what)
     config = DomainConfig(
@@ -165,8 +165,10 @@ def _show(result: Comparison, floor_ns: dict[str, float]) -> int:
         for line in result.differences:
             click.echo(f"  {line}", err=True)
         return STATUS_DIFFERENT
-    console = Console(highlight=False)
-    console.print(table(result, floor_ns))
+    console, shown = Console(highlight=False), table(result, floor_ns)
+    # On a narrow terminal the lines are broken by it: a figure that is cut off would be worse.
+    wide = Console(highlight=False, width=max(console.width, Console(width=1000).measure(shown).maximum))
+    wide.print(shown)
     if result.full.ending.ended_by is not EndedBy.GUEST:
         say(f"{result.name}: both ended alike: {how_it_ended(result.para)}")
     console.print(Text(MEANING))

@@ -57,13 +57,14 @@ def _decoder(mode: int) -> capstone.Cs:
     return decoder
 
 
-_DECODERS = {False: _decoder(capstone.CS_MODE_32), True: _decoder(capstone.CS_MODE_64)}
+_MODES = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
+_DECODERS = {bits: _decoder(mode) for bits, mode in _MODES.items()}
 
 
 @lru_cache(maxsize=4096)
-def decode(code: bytes, mode64: bool) -> Instruction | None:
+def decode(code: bytes, bits: int) -> Instruction | None:
     """The instruction at the beginning of `code`, or None when there is none."""
-    insn = next(_DECODERS[mode64].disasm(code[:MAX_INSN_BYTES], 0), None)
+    insn = next(_DECODERS[bits].disasm(code[:MAX_INSN_BYTES], 0), None)
     if insn is None:
         return None
     name = insn.reg_name
@@ -91,5 +92,5 @@ def decode(code: bytes, mode64: bool) -> Instruction | None:
 
 def disassemble(code: bytes, mode64: bool) -> str:
     """The instruction as text, or its bytes where it is none."""
-    insn = decode(code, mode64)
+    insn = decode(code, 64 if mode64 else 32)
     return insn.text if insn is not None else f"(bytes {code[:8].hex(' ')})"

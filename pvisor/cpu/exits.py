@@ -62,6 +62,7 @@ class ExitReason(IntEnum):
     TRACE_FULL = 35
     ENGINE_ERROR = 36
     HOOK_STOP = 37
+    VM86 = 38
 
     @property
     def label(self) -> str:
@@ -84,3 +85,17 @@ VECTOR_NAMES = {
     11: "#NP", 12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 18: "#MC", 19: "#XM",
 }  # fmt: skip
 """Exceptions by vector (SDM 3A table 6-1)."""
+
+
+def describe_page_fault(cr2: int, error_code: int) -> str:
+    """`write to 0x10, not mapped` from CR2 and the error code (SDM 3A 4.7)."""
+    act = "instruction fetch at" if error_code & 16 else "write to" if error_code & 2 else "read of"
+    if error_code & 8:
+        why = "mapped with a reserved bit set"
+    elif not error_code & 1:
+        why = "not mapped"
+    elif error_code & 16:
+        why = "mapped no-execute"
+    else:
+        why = "mapped read-only" if error_code & 2 else "not allowed"
+    return f"{act} {cr2:#x}, which is {why}"

@@ -261,7 +261,7 @@ class UnicornVcpu:
             raise PvisorError("no memory for the trace")
 
     def trace_records(self) -> Sequence[Any]:
-        """The records since the last `clear_trace`: a view of `pv_record` structs."""
+        """The records since the last `clear_trace`, `pv_record` structs that are valid until the next one."""
         n = ffi.new("uint32_t *")
         records = lib.pv_trace_records(self.v, n)
         return ffi.unpack(records, n[0]) if n[0] else []

@@ -119,7 +119,7 @@ class Vcpu(Protocol):
         """(engine-physical address, rights) through the real tables, or None where nothing is mapped."""
 
     def copy_in(self, gva: int, n_bytes: int) -> bytes | None:
-        """A copy of guest-virtual memory through the kernel's root; None unless all of it is readable RAM."""
+        """A copy of guest-virtual memory through the current root; None unless all of it is readable RAM."""
 
     def copy_out(self, gva: int, data: bytes) -> bool:
         """Write guest-virtual memory; False, and nothing written, unless all of it is writable RAM."""

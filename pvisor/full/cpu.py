@@ -22,7 +22,7 @@ from pvisor.full.control import ControlRegisters
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
 from pvisor.full.msrs import Msrs
 from pvisor.full.paging import ShadowPaging, access_of
-from pvisor.full.segments import LONG, Segmentation
+from pvisor.full.segments import DEFAULT_BIG, LONG, Segmentation
 from pvisor.full.state import CR0_TS, PF, UD, CpuState, GuestFault
 from pvisor.full.system import SystemInstructions
 from pvisor.machine.frames import HypervisorFrames
@@ -30,6 +30,7 @@ from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import GuestMemory
 
 U32_MAX = 0xFFFF_FFFF
+U64_MAX = (1 << 64) - 1
 DB, DR6_SINGLE_STEP = 1, 1 << 14
 Emulation = Callable[[Exit, Instruction, int], int | None]
 """Emulates an instruction: (exit, instruction, next RIP) -> RIP to go on at, or None when it has set RIP."""
@@ -96,13 +97,15 @@ class FullWing:
         """Decode, emulate, step over the instruction; or deliver the fault that came of it."""
 
         def handler(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-            mode64 = bool(vcpu.segment(CS).flags & LONG)
-            insn = decode(bytes(exit.insn[0 : exit.n_insn]), mode64)
+            flags = vcpu.segment(CS).flags
+            mode64 = bool(flags & LONG)
+            bits = 64 if mode64 else 32 if flags & DEFAULT_BIG else 16
+            insn = decode(bytes(exit.insn[0 : exit.n_insn]), bits)
             if insn is None:
                 return self._reflect(domain, vcpu, exit)
             next_rip = exit.rip + insn.n_bytes
             try:
-                after = emulation(exit, insn, next_rip if mode64 else next_rip & U32_MAX)
+                after = emulation(exit, insn, next_rip & (U64_MAX if mode64 else U32_MAX))
             except GuestFault as fault:
                 self.interrupts.raise_fault(fault, exit.rip)
                 return RESUME

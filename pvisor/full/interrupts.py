@@ -7,7 +7,7 @@ triple fault, which shuts the CPU down. Twin of para/interrupts.py.
 
 from __future__ import annotations
 
-from pvisor.cpu.exits import VECTOR_NAMES
+from pvisor.cpu.exits import VECTOR_NAMES, describe_page_fault
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, RSP, SS
 from pvisor.errors import DomainCrash
@@ -35,6 +35,8 @@ CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17))
 WITH_SELECTOR = frozenset((10, 11, 12, 13))
 INTERRUPT_GATE, TRAP_GATE = 14, 15
+MAX_FAULTS_WITHOUT_PROGRESS = 10_000
+U64_MAX = (1 << 64) - 1
 EXT = 1
 """Error code bit: the event came from outside the program."""
 FLAGS_KEPT = 0x3F_7FD5
@@ -51,6 +53,8 @@ class Interrupts:
         self._state = state
         self._paging = paging
         self._segments = segments
+        self._faults_at = -1
+        self._n_faults_there = 0
 
     @property
     def rflags(self) -> int:
@@ -66,6 +70,7 @@ class Interrupts:
 
     def raise_fault(self, fault: GuestFault, return_rip: int) -> None:
         """Deliver an exception. Raises DomainCrash on a triple fault, naming the whole chain."""
+        self._check_progress(fault)
         chain: list[str] = []
         current = fault
         while True:
@@ -93,6 +98,14 @@ class Interrupts:
                 else:
                     chain.pop()
                     current = nested
+
+    def _check_progress(self, fault: GuestFault) -> None:
+        """A handler that faults at its first instruction would fault for ever, and no budget would end it."""
+        now = self._vcpu.n_instructions
+        self._n_faults_there = self._n_faults_there + 1 if now == self._faults_at else 0
+        self._faults_at = now
+        if self._n_faults_there == MAX_FAULTS_WITHOUT_PROGRESS:
+            raise DomainCrash(f"exceptions without end: {_name(fault)}, and no instruction between them")
 
     def _triple_fault(self, chain: list[str]) -> str:
         idtr = self._state.idtr
@@ -152,9 +165,10 @@ class Interrupts:
         if error_code is not None:
             words.insert(0, error_code)
         frame = b"".join(word.to_bytes(8, "little") for word in words)
-        self._push(rsp - len(frame), frame, 8)
+        rsp = rsp - len(frame) & U64_MAX
+        self._push(rsp, frame, 8)
         self._segments.load_code(selector, descriptor)
-        self._enter(gate, target, rsp - len(frame), rflags)
+        self._enter(gate, target, rsp, rflags)
 
     def _ist_stack(self, ist: int) -> int:
         """The stack of an interrupt stack table entry (SDM 3A 7.7)."""
@@ -244,7 +258,7 @@ class Interrupts:
         if stack is not None:
             self._vcpu.set_segment(SS, stack)
         kept = self.rflags & ~0xFFFF if operand_bytes == 2 else 0
-        self.rflags = rflags | kept
+        self.rflags = (rflags | kept) & ~RFLAGS_VM  # IA-32e mode ignores it; else it was refused above
         self._vcpu.regs.gpr[RSP] = new_rsp
         self._vcpu.regs.rip = rip
 
@@ -266,5 +280,5 @@ def _doubles(first: int, second: int) -> bool:
 def _name(fault: GuestFault) -> str:
     name = VECTOR_NAMES.get(fault.vector, f"vector {fault.vector}")
     if fault.vector == PF and fault.cr2 is not None:
-        return f"{name} at {fault.cr2:#x} (error code {fault.error_code or 0:#x})"
+        return f"{name} ({describe_page_fault(fault.cr2, fault.error_code or 0)})"
     return f"{name}({fault.error_code:#x})" if fault.error_code else name

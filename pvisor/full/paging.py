@@ -32,8 +32,6 @@ HOLE_START = 0xFFFF_8000_0000_0000
 HOLE_SLOT = HOLE_START >> 39 & 511
 WINDOW = HOLE_START
 """A page of the hole, through which a frame's translations are found when they must be forgotten."""
-N_FRAMES = 4096
-"""The pool for shadow tables: when it is empty, everything is dropped and filled anew."""
 
 
 class ShadowPaging:

@@ -11,8 +11,9 @@ import struct
 
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import RBX
-from pvisor.errors import GuestRefused, UsageError
+from pvisor.errors import GuestRefused
 from pvisor.full.cpu import FullWing
+from pvisor.machine.cmdline import cmdline_bytes
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.memory import GuestMemory
 
@@ -58,9 +59,7 @@ def load(image: ElfImage, memory: GuestMemory, vcpu: UnicornVcpu, wing: FullWing
     Raises GuestRefused for a kernel that cannot run here, UsageError for a command line that is too long.
     """
     entry = pvh_entry(image)
-    words = cmdline.encode()
-    if len(words) > CMDLINE_MAX or b"\0" in words:
-        raise UsageError(f"--cmdline: {len(words)} bytes; at most {CMDLINE_MAX}, none of them NUL")
+    words = cmdline_bytes(cmdline, CMDLINE_MAX)
     for segment in image.segments:
         end = segment.paddr + segment.memory_bytes
         if end > memory.size_bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import stat
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ from pvisor.errors import GuestRefused, UsageError
 
 PF_X, PF_W, PF_R = 1, 2, 4
 """Program-header flags (System V ABI, ch. 5)."""
+
+MAX_FILE_BYTES = 1 << 30
+"""Larger files are refused before they are read."""
 
 MACHINES = {"EM_X86_64": 64, "EM_386": 32}
 
@@ -93,6 +97,7 @@ class ElfImage:
         self.entry: int = elf["e_entry"]
         segments: list[Segment] = []
         notes: list[Note] = []
+        n_left = 4 * len(self._content)
         for header in elf.iter_segments():
             start, n_bytes = header["p_offset"], header["p_filesz"]
             if start + n_bytes > len(self._content):
@@ -100,6 +105,9 @@ class ElfImage:
                     f"{self.path}: truncated: a segment ends at byte {start + n_bytes}, "
                     f"the file at {len(self._content)}"
                 )
+            n_left -= n_bytes
+            if n_left < 0:
+                raise GuestRefused(f"{self.path}: damaged ELF file (segments hold the same bytes many times)")
             if header["p_type"] == "PT_LOAD" and header["p_memsz"]:
                 if header["p_memsz"] < n_bytes:
                     raise GuestRefused(
@@ -127,9 +135,7 @@ class ElfImage:
 
     def is_code(self, address: int) -> bool:
         """Does an executable segment hold this address?"""
-        return any(
-            s.flags & PF_X and s.vaddr <= address < s.vaddr + s.memory_bytes for s in self.segments
-        )
+        return any(s.flags & PF_X and s.vaddr <= address < s.vaddr + s.memory_bytes for s in self.segments)
 
     @cached_property
     def functions(self) -> tuple[Symbol, ...]:
@@ -232,10 +238,15 @@ def _notes(data: bytes) -> list[Note]:
 
 def _read_file(path: Path) -> bytes:
     try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise UsageError(f"{path}: a folder, not a guest; give an ELF file")
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"{path}: a pipe or a device, not a guest; give an ELF file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise GuestRefused(f"{path}: {status.st_size >> 20} MiB are too much for a guest's file")
         return path.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path}: a folder, not a guest; give an ELF file") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None

@@ -15,7 +15,7 @@ from pvisor.cpu.decode import disassemble
 from pvisor.cpu.vcpu import GPR_NAMES, SEGMENT_NAMES
 from pvisor.machine.elf import ElfImage
 from pvisor.para.paging import HYPERCALL_PAGE_GVA
-from pvisor.vmm.config import CrashFacts, RunResult
+from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, RunResult
 
 FLAG_NAMES = ((0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (9, "IF"), (10, "DF"),
               (11, "OF"), (14, "NT"), (16, "RF"), (17, "VM"), (18, "AC"), (21, "ID"))  # fmt: skip
@@ -59,6 +59,8 @@ def _backtrace(facts: CrashFacts, image: ElfImage) -> list[str]:
     where = [_where(facts.rip, facts.rip, image)]
     where += [_where(address, address - 1, image) for address in facts.frames]
     lines += [f"    #{i:<2} {text}" for i, text in enumerate(where)]
+    if len(facts.frames) == MAX_BACKTRACE:
+        lines.append("    ... and more")
     if not image.functions:
         lines.append(f"  {image.path} has no symbols; link it without -s to see names here")
     return lines

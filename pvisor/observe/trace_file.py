@@ -193,7 +193,9 @@ class TraceReader:
         except UsageError:
             header = None
         if not isinstance(header, dict) or header.get("format") not in (FORMAT, HOST_FORMAT):
-            raise UsageError(f"{self._name}: not a trace; `pvisor run --trace FILE` writes one")
+            raise UsageError(
+                f"{self._name}: not a trace, or cut short in its header; `pvisor run --trace FILE` writes one"
+            )
         if header["format"] == HOST_FORMAT:
             raise UsageError(f"{self._name}: host times of a trace; give the trace itself")
         if header.get("version") != VERSION:

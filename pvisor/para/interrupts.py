@@ -6,7 +6,7 @@ Twin of full/interrupts.py, which delivers through the guest's IDT.
 
 from __future__ import annotations
 
-from pvisor.cpu.exits import VECTOR_NAMES, ExitReason
+from pvisor.cpu.exits import VECTOR_NAMES, ExitReason, describe_page_fault
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import Outcome
@@ -55,15 +55,3 @@ def describe(exit: Exit) -> str:
         return f"#GP: {_INSTEAD[reason]}"
     name = VECTOR_NAMES.get(exit.vector, f"exception {exit.vector}")
     return f"{name} (error code {exit.error_code:#x}): ABI 1 has no trap table"
-
-
-def describe_page_fault(cr2: int, error_code: int) -> str:
-    """`write to 0x10, not mapped` from CR2 and the error code (SDM 3A 4.7)."""
-    act = "instruction fetch at" if error_code & 16 else "write to" if error_code & 2 else "read of"
-    if not error_code & 1:
-        why = "not mapped"
-    elif error_code & 16:
-        why = "mapped no-execute"
-    else:
-        why = "mapped read-only" if error_code & 2 else "not allowed"
-    return f"{act} {cr2:#x}, which is {why}"

@@ -12,7 +12,8 @@ from pvisor.abi import constants, features
 from pvisor.abi.layout import pack, sizeof, unpack
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import RDI, RSP
-from pvisor.errors import GuestRefused, UsageError
+from pvisor.errors import GuestRefused
+from pvisor.machine.cmdline import cmdline_bytes
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
@@ -127,9 +128,7 @@ def load(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, vcpu: U
     """
     offered = offered_features(transport)
     check_note(image, offered)
-    words = cmdline.encode()
-    if len(words) > CMDLINE_MAX or b"\0" in words:
-        raise UsageError(f"--cmdline: {len(words)} bytes; at most {CMDLINE_MAX}, none of them NUL")
+    words = cmdline_bytes(cmdline, CMDLINE_MAX)
     at, high = place(image, memory.size_bytes)
     for segment in image.segments:
         memory.write(segment.paddr, segment.data)

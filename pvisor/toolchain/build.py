@@ -57,7 +57,7 @@ def build_guest(
     paths = [Path(source) for source in sources]
     _check_sources(paths)
     target = _check_output(Path(output), paths)
-    environment = dict(os.environ if environ is None else environ)
+    environment = {"PATH": os.defpath, **(os.environ if environ is None else environ)}
     chosen = compiler if compiler is not None else find_compiler(environment)
     sdk = sdk_dir()
 

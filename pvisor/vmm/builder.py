@@ -77,6 +77,7 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
 
 
 FULL_FRAMES = 4096
+"""The hypervisor's frames, most for shadow tables: when they are used up, the shadow begins anew."""
 PARA_FRAMES = 8
 
 

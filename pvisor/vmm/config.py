@@ -14,6 +14,8 @@ MODES = ("auto", "full", "para")
 TIERS = ("native", "python")
 TRANSPORTS = ("syscall", "vmcall", "int")
 DEFAULT_MEMORY_BYTES = 64 << 20
+MAX_BACKTRACE = 32
+"""Frames that a crash report shows at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class RunLoop:
         if reason == KICK:
             ending = self._on_kick()
             return domain.end(ending) if ending is not None else Outcome.RESUME
+        if reason == ExitReason.VM86:
+            raise DomainCrash("IRET to virtual-8086 mode, which is not supported")
         if reason == ExitReason.ENGINE_ERROR:
             raise RuntimeError(f"the engine cannot go on: {vcpu.error}")
         return domain.wing.handlers[reason](domain, vcpu, vcpu.exit)

@@ -17,10 +17,9 @@ from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.memory import PAGE_BYTES
 from pvisor.vmm.builder import Machine, build
-from pvisor.vmm.config import CrashFacts, DomainConfig, ExitCount, Operation, RunResult
+from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, DomainConfig, ExitCount, Operation, RunResult
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
 
-MAX_BACKTRACE = 32
 CALL_REL32 = 0xE8
 UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]

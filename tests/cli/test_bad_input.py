@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Pvisor, Said
+from tests.cli.support import Pvisor, Said, command, environment
 from tests.guests import elves
 from tests.guests.shelf import Shelf
 
@@ -206,3 +208,46 @@ def test_a_compiler_error_is_in_the_compilers_words(pvisor: Pvisor, tmp_path: Pa
         assert (said.status, said.out) == (125, "")
         assert "wrong.c:1:" in said.err and "nothing" in said.err and "Traceback" not in said.err
     assert not (tmp_path / "x.elf").exists()
+
+
+def test_a_pipe_and_a_device_are_no_guests(pvisor: Pvisor, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        refused(pvisor("run", path), 125, "a pipe or a device")
+
+
+def test_a_file_far_too_large_is_not_read(pvisor: Pvisor, tmp_path: Path) -> None:
+    path = tmp_path / "large.elf"
+    with path.open("wb") as file:
+        file.truncate(2 << 30)
+    refused(pvisor("run", path), 126, "too much")
+
+
+@pytest.mark.parametrize("mode", ["full", "para"])
+def test_a_command_line_that_is_no_text_reaches_the_guest(guests: Shelf, mode: str) -> None:
+    said = subprocess.run(
+        [*command("run", guests("environment", mode), "--cmdline"), b"\xff\xfe"],
+        input=b"", capture_output=True, timeout=60, env=environment(), check=False,
+    )  # fmt: skip
+    assert (said.returncode, said.stderr) == (0, b"")
+    assert b"command line: '\xff\xfe'" in said.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [("run", "GUEST"), ("--help",), ("abi",)])
+def test_a_full_disk_is_one_line(guests: Shelf, words: tuple[str, ...]) -> None:
+    guest = guests("hello", "full")
+    with Path("/dev/full").open("wb") as full:
+        said = subprocess.run(
+            command(*(guest if word == "GUEST" else word for word in words)),
+            stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=60, env=environment(),
+            check=False,
+        )  # fmt: skip
+    assert said.returncode == 125
+    assert said.stderr.count(b"\n") == 1 and b"cannot be written" in said.stderr, said.stderr
+
+
+def test_a_terminal_without_our_characters(guests: Shelf) -> None:
+    plain = {**environment(), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    said = subprocess.run(command("demos"), capture_output=True, timeout=60, env=plain, check=False)
+    assert (said.returncode, said.stderr) == (0, b"")

@@ -16,12 +16,13 @@ from tests.guests.shelf import Shelf
 ROWS = [
     # guest, mode, in the reason, in the place, functions of the backtrace, innermost first
     ("jump_null", "para", "instruction fetch at 0x0", "at 0x0000000000000000\n", ["main", "pv_start"]),
-    ("jump_null", "full", "triple fault: #PF at 0x0", "at 0x0000000000000000\n", ["main", "pv_start"]),
+    ("jump_null", "full", "triple fault: #PF (instruction fetch at 0x0, which is not mapped)",
+     "at 0x0000000000000000\n", ["main", "pv_start"]),
     ("stack_overflow", "para", "page fault: write to 0x", "deeper+", ["deeper", "deeper"]),
-    ("stack_overflow", "full", "triple fault: #PF at 0x", "deeper+", ["deeper", "deeper"]),
+    ("stack_overflow", "full", "triple fault: #PF (write to 0x", "deeper+", ["deeper", "deeper"]),
     ("null_read", "para", "page fault: read of 0x0", "null_read.c:", ["inner", "middle", "main"]),
-    ("null_read", "full", "triple fault: #PF at 0x0", "null_read.c:", ["inner", "middle", "main"]),
-    ("wild_pointer", "full", "#PF at 0x4000000000", "pv_write+", ["pv_write", "main", "pv_start"]),
+    ("null_read", "full", "#PF (read of 0x0, which is not", "null_read.c:", ["inner", "middle", "main"]),
+    ("wild_pointer", "full", "#PF (read of 0x4000000000,", "pv_write+", ["pv_write", "main", "pv_start"]),
     ("write_text", "para", "read-only", "mov byte ptr", ["main", "pv_start"]),
     ("raw_vmcall", "para", "VMCALL outside the hypercall page", "vmcall\n", ["main"]),
     ("raw_vmcall", "full", "triple fault: #UD", "vmcall\n", ["main"]),

@@ -200,3 +200,38 @@ def test_no_guest_bit_of_cr0_and_cr4_turns_paging_off(rig: MakeRig) -> None:
     r.regs.gpr[RAX] = CODE
     r.expect(R.PAGE_FAULT, 0)
     assert r.exit.error_code == 3, "write protection stays on for the kernel"
+
+
+def test_into_in_mid_block_counts_what_ran(rig: MakeRig) -> None:
+    # mov al, 0x7f; add al, 1; into; ten NOPs that do not run
+    r = rig(b"\xb0\x7f\x04\x01\xce" + NOP * 10 + HLT)
+    r.vcpu.set_segment(CS, CODE32)
+    r.vcpu.set_segment(SS, STACK32)
+    r.expect(R.SOFT_INT, 4)
+    assert (r.exit.vector, r.vcpu.n_instructions) == (4, 2)
+
+
+def test_code_of_16_bits_is_counted_as_such(rig: MakeRig) -> None:
+    r = rig(b"\xb8\x01\x00" * 3 + HLT)  # mov ax, 1, three times: as 32-bit code it would be two instructions
+    r.vcpu.set_segment(CS, Segment(0x09, 0, 0xFFFF, 0x0000_BB00))
+    r.vcpu.set_segment(SS, STACK32)
+    r.expect(R.HLT, 9)
+    assert r.vcpu.n_instructions == 3
+
+
+def test_a_stop_at_a_block_names_rip_and_not_the_linear_address(rig: MakeRig) -> None:
+    r = rig(NOP * 4 + b"\xeb\xfe")
+    r.vcpu.set_segment(CS, Segment(0x09, 0x800, 0xFFFF_FFFF, 0x00CF_BB00))
+    r.vcpu.set_segment(SS, STACK32)
+    r.regs.rip = CODE - 0x800
+    r.v.budget = 50
+    assert r.run() is R.BUDGET
+    assert r.exit.rip == CODE - 0x800 + 4
+
+
+def test_virtual_8086_mode_never_runs(rig: MakeRig) -> None:
+    """Unicorn's IRETD checks neither ring nor long mode before it takes VM from the frame."""
+    r = rig(b"\xcf")
+    frame = (0x10, 0x200, 0x2_3202, 0x100, 0x300, 0, 0, 0, 0)
+    r.memory.write(STACK, b"".join(le(word, 4) for word in frame))
+    assert r.run() in (R.VM86, R.PAGE_FAULT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -210,3 +211,12 @@ def test_a_stripped_file_has_no_names(compiled: ElfImage, tmp_path: Path) -> Non
     assert bare.symbolize(bare.entry) is None
     assert bare.source_line(bare.entry) is None
     assert bare.entry == compiled.entry
+
+
+def test_segments_that_share_their_bytes_many_times_are_refused(tmp_path: Path) -> None:
+    """A small file must not become much memory."""
+    n, size = 200, 1 << 16
+    header = b"\x7fELF\2\1\1".ljust(16, b"\0")
+    header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0x10_0000, 64, 0, 0, 64, 56, n, 64, 0, 0)
+    headers = struct.pack("<IIQQQQQQ", 1, 5, 1, 0x10_0000, 0x10_0000, size - 1, size, 1) * n
+    assert "many times" in refusal(tmp_path, (header + headers).ljust(size, b"\0"))

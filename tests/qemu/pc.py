@@ -21,12 +21,17 @@ _FLAGS = (
 
 def build(name: str, bits: int, folder: Path) -> Path:
     """Build the bare guest NAME for a kernel of 32 or 64 bits."""
-    output = folder / f"{name}-{bits}.elf"
-    sources = [str(GUESTS / file) for file in ("pc.S", "pc.c", f"{name}.c")]
-    command = ["gcc", f"-m{bits}", *_FLAGS.split(), "-T", str(GUESTS / "pc.lds"), *sources, "-o", str(output)]
+    return build_source(GUESTS / f"{name}.c", bits, folder)
+
+
+def build_source(source: Path, bits: int, folder: Path) -> Path:
+    """Build a bare guest from one C file and what all of them share."""
+    output = folder / f"{source.stem}-{bits}.elf"
+    sources = [str(GUESTS / "pc.S"), str(GUESTS / "pc.c"), str(source)]
+    command = ["gcc", f"-m{bits}", *_FLAGS.split(), "-I", str(GUESTS), "-T", str(GUESTS / "pc.lds"), *sources]
     if bits == 32:
         command.insert(1, "-mno-sse")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return output
 

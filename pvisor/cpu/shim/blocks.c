@@ -53,14 +53,17 @@ void refresh_limit(struct engine *e)
     pv_vcpu *v = &e->v;
     bool event = v->event_pending && v->virtual_if;
     bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
-    v->limit = event || trace_full ? 0 : v->budget;
+    /* Stored before kick is read, and not only in program order: a kick of another thread must not be lost. */
+    __atomic_store_n(&v->limit, event || trace_full ? 0 : v->budget, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         v->limit = 0;
 }
 
 static void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
 {
-    open_exit(e, reason, address, address);
+    /* The hook is told a linear address; RIP is relative to CS.base outside 64-bit code. */
+    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    open_exit(e, reason, rip, rip);
     stop(e);
 }
 
@@ -90,6 +93,10 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         restore_ring(e, address);
         return;
     }
+    if (*state32(e, e->at.eflags) & RFLAGS_VM) {
+        stop_at_block(e, PV_EXIT_VM86, address);
+        return;
+    }
     if (e->records && e->n_records > N_RECORDS - RECORD_SLACK)
         stop_at_block(e, PV_EXIT_TRACE_FULL, address);
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
@@ -111,7 +118,7 @@ static inline void enter_block(struct engine *e, uint64_t address, const struct 
     e->block_bytes = size;
     e->block_insns = slot->n_insns;
     uint64_t insns = e->v.insns + slot->n_insns;
-    if (unlikely(insns > e->v.limit || (current_hflags(e) & HF_CPL) == 0))
+    if (unlikely(insns > e->v.limit || (current_hflags(e) & HF_CPL) != 1))
         look_up(e, address);
     else
         e->v.insns = insns;
@@ -150,14 +157,14 @@ uint32_t insns_before(struct engine *e, uint64_t rip)
         return 0;
     uint64_t key = e->block_address ^ e->epoch;
     struct tail *tail = &e->tails[(rip ^ (rip >> 11) ^ e->block_address) & (N_TAILS - 1)];
-    if (likely(tail->used && tail->key == key && tail->rip == rip))
+    if (likely(!e->v.code_writable && tail->used && tail->key == key && tail->rip == rip))
         return tail->before;
     uint8_t code[8192];
     uint64_t n = rip - e->block_address;
     if (n > e->block_bytes)
         return e->block_insns; /* past the block: INT n has moved RIP on */
     uint32_t got = fetch(e, e->block_address, code, n < sizeof code ? (uint32_t)n : (uint32_t)sizeof code);
-    int before = count_instructions(code, got, in_64bit_code(e));
+    int before = count_instructions(code, got, in_64bit_code(e) ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0);
     if (before < 0 || (uint32_t)before > e->block_insns)
         before = (int)e->block_insns;
     *tail = (struct tail){key, rip, (uint32_t)before, 1};

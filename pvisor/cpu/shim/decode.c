@@ -7,14 +7,14 @@
 #include <pthread.h>
 
 /* From capstone's stable C API (capstone.h); cs_insn stays opaque, so no version of its header matters. */
-enum { CS_ARCH_X86 = 3, CS_MODE_32 = 1 << 2, CS_MODE_64 = 1 << 3 };
+enum { CS_ARCH_X86 = 3, CS_MODE_16 = 1 << 1, CS_MODE_32 = 1 << 2, CS_MODE_64 = 1 << 3 };
 
 static struct {
     int (*open)(int arch, int mode, size_t *handle);
     void *(*malloc)(size_t handle);
     bool (*disasm_iter)(size_t handle, const uint8_t **code, size_t *size, uint64_t *address, void *insn);
-    size_t handle[2];
-    void *insn[2];
+    size_t handle[3]; /* of 16, 32 and 64 bits */
+    void *insn[3];
 } capstone;
 
 /* A handle of capstone serves one caller at a time; domains may run on several threads. */
@@ -34,8 +34,8 @@ int pv_load_capstone(const char *path, char *error, size_t error_size)
         snprintf(error, error_size, "%s lacks cs_open, cs_malloc or cs_disasm_iter", path);
         return -1;
     }
-    for (int i = 0; i < 2; i++) {
-        if (capstone.open(CS_ARCH_X86, i ? CS_MODE_64 : CS_MODE_32, &capstone.handle[i])) {
+    for (int i = 0; i < 3; i++) {
+        if (capstone.open(CS_ARCH_X86, CS_MODE_16 << i, &capstone.handle[i])) {
             snprintf(error, error_size, "%s cannot decode x86", path);
             return -1;
         }
@@ -45,7 +45,7 @@ int pv_load_capstone(const char *path, char *error, size_t error_size)
 }
 
 /* How many whole instructions `code` holds, or -1 where it cannot be decoded. */
-int count_instructions(const uint8_t *code, size_t n_bytes, bool mode64)
+int count_instructions(const uint8_t *code, size_t n_bytes, uint32_t width)
 {
     uint64_t address = 0;
     int n = 0;
@@ -53,7 +53,7 @@ int count_instructions(const uint8_t *code, size_t n_bytes, bool mode64)
         return -1;
     pthread_mutex_lock(&one_caller);
     while (n_bytes && n >= 0)
-        n = capstone.disasm_iter(capstone.handle[mode64], &code, &n_bytes, &address, capstone.insn[mode64]) ? n + 1 : -1;
+        n = capstone.disasm_iter(capstone.handle[width], &code, &n_bytes, &address, capstone.insn[width]) ? n + 1 : -1;
     pthread_mutex_unlock(&one_caller);
     return n;
 }

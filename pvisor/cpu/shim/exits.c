@@ -95,7 +95,7 @@ static void soft_int(struct engine *e, uint32_t vector, uint64_t next_rip)
     uint8_t bytes[2];
     bool two = fetch(e, linear_of(e, next_rip - 2), bytes, 2) == 2 && bytes[0] == 0xcd && bytes[1] == vector;
     uint64_t rip = next_rip - (two ? 2 : 1);
-    e->v.insns--; /* it retires only when its handler has been entered */
+    uncredit_from(e, linear_of(e, rip)); /* it retires when its handler is entered; INTO may stand in mid-block */
     open_exit(e, PV_EXIT_SOFT_INT, rip, next_rip);
     e->v.exit.vector = vector;
     e->v.exit.error_code = 0;

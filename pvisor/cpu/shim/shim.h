@@ -55,7 +55,7 @@ struct tail {              /* instructions before `rip` in the block at `address
 #define N_OPERATIONS 64u
 #define N_OPEN_OPERATIONS 32u
 #define N_RECORDS 65536u
-#define RECORD_SLACK 1024u     /* one block cannot make more exits inside hooks than it has bytes */
+#define RECORD_SLACK 8192u     /* a block, of two pages at most, cannot make more exits inside hooks than it has bytes */
 
 struct engine;
 typedef bool native_handler(struct engine *e);
@@ -141,6 +141,7 @@ static inline uint64_t *state64(struct engine *e, uint32_t offset)
 
 /* QEMU's hflags (target/i386/cpu.h), the bits that segment loads set. */
 enum { HF_CPL = 3, HF_CS32 = 1 << 4, HF_SS32 = 1 << 5, HF_ADDSEG = 1 << 6, HF_LMA = 1 << 14, HF_CS64 = 1 << 15 };
+enum { RFLAGS_VM = 1 << 17 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11 };
 
@@ -193,7 +194,7 @@ void complete_exit(struct engine *e);
 uint64_t host_ns(void);
 bool begins_or_ends_operation(struct engine *e, uint64_t address);
 void follow_operation(struct engine *e, uint64_t address);
-int count_instructions(const uint8_t *code, size_t n_bytes, bool mode64);
+int count_instructions(const uint8_t *code, size_t n_bytes, uint32_t width); /* 0, 1, 2: 16, 32, 64 bits */
 bool track_for_signals(struct engine *e);
 void untrack_for_signals(struct engine *e);
 

@@ -58,6 +58,7 @@ enum pv_exit_reason {
     /* ends that only a bug of ours or a missing piece of the engine can cause */
     PV_EXIT_ENGINE_ERROR = 36,
     PV_EXIT_HOOK_STOP = 37,    /* an in_hook exit asked for the end of the run */
+    PV_EXIT_VM86 = 38,         /* IRETD entered virtual-8086 mode: Unicorn checks neither ring nor long mode */
 
     PV_EXIT_REASONS = 40
 };

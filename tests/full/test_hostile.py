@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bare PC kernels that try to break out or to run for ever, and how each of them ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pvisor.domain.outcome import EndedBy
+from pvisor.vmm.config import DomainConfig, RunResult
+from pvisor.vmm.run import run_domain
+from tests.qemu import pc
+
+pytestmark = pytest.mark.needs_gcc
+
+LAST_BYTES_OF_THE_ADDRESS_SPACE = (64, r"""
+static uint64_t d3[512] __attribute__((aligned(4096))), d2[512] __attribute__((aligned(4096)));
+static uint64_t d1[512] __attribute__((aligned(4096)));
+static uint8_t page[4096] __attribute__((aligned(4096)));
+int main(void)
+{
+    uint64_t *root = (uint64_t *)(read_cr3() & ~0xffful);
+    root[511] = (word)d3 | 3, d3[511] = (word)d2 | 3, d2[511] = (word)d1 | 3, d1[511] = (word)page | 3;
+    page[4093] = 0x0f, page[4094] = 0x20, page[4095] = 0xd8; /* mov rax, cr3 */
+    print("go\n");
+    __asm__ volatile("jmp *%0" ::"r"(0xfffffffffffffffdul));
+    return 0;
+}
+""")
+VM_IS_IGNORED_IN_LONG_MODE = (64, r"""
+int main(void)
+{
+    word flags;
+    __asm__ volatile("mov %%ss, %%ax; mov %%rsp, %%rdx; push %%rax; push %%rdx; push $0x20002; push $8\n"
+                     "push $1f; iretq\n1:" ::: "rax", "rdx", "memory", "cc");
+    __asm__ volatile("pushfq; pop %0" : "=r"(flags));
+    show("VM", flags >> 17 & 1);
+    return 0;
+}
+""")
+VIRTUAL_8086 = (32, r"""
+int main(void)
+{
+    volatile uint8_t *code = (uint8_t *)0x5000; /* cli; mov al, 7; out 0xf4, al */
+    code[0] = 0xfa, code[1] = 0xb0, code[2] = 7, code[3] = 0xe6, code[4] = 0xf4;
+    print("go\n");
+    __asm__ volatile("push $0; push $0; push $0; push $0; push $0x300; push $0x100; push $0x23002\n"
+                     "push $0x500; push $0; iret");
+    return 0;
+}
+""")
+A_HANDLER_THAT_FAULTS_AT_ONCE = (64, r"""
+static uint8_t tss[104] __attribute__((aligned(16))), stack[4096] __attribute__((aligned(16)));
+int main(void)
+{
+    word base = (word)tss, handler;
+    *(uint64_t *)(tss + 0x24) = (word)stack + 4096;
+    gdt[6] = 103 | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    gdt[7] = base >> 32;
+    __asm__ volatile("ltr %%ax" ::"a"(0x30));
+    __asm__ volatile("lea 7f(%%rip), %0" : "=r"(handler));
+    set_gate(6, handler, CODE, 0x8e, 1);
+    __asm__ volatile("7: ud2");
+    return 0;
+}
+""")
+CODE_OF_16_BITS = (32, r"""
+int main(void)
+{
+    /* lmsw [0x400]; ljmp 8:back */
+    static const uint8_t code[] = {0x0f, 0x01, 0x36, 0x00, 0x04, 0x66, 0xea, 0, 0, 0, 0, 0x08, 0};
+    volatile uint8_t *at = (uint8_t *)0x5000;
+    word back;
+    for (unsigned i = 0; i < sizeof code; i++)
+        at[i] = code[i];
+    *(volatile uint16_t *)0x5400 = *(volatile uint16_t *)0x400 = 1;
+    __asm__ volatile("mov $7f, %0" : "=r"(back));
+    *(volatile uint32_t *)(at + 7) = back;
+    set_segment(FREE, 0x5000, 0xffff, 0x9b, 0x0);
+    __asm__ volatile("ljmp $0x20, $0\n7:" ::: "memory");
+    print("back\n");
+    return 0;
+}
+""")
+
+
+def run(guest: tuple[int, str], folder: Path) -> RunResult:
+    """Build a guest from its text, and run it with a budget."""
+    bits, text = guest
+    source = folder / "guest.c"
+    source.write_text(f'#include "pc.h"\n{text}')
+    elf = pc.build_source(source, bits, folder)
+    return run_domain(DomainConfig(elf, mode="full", max_insns=2_000_000))
+
+
+def test_an_instruction_that_ends_the_address_space(tmp_path: Path) -> None:
+    result = run(LAST_BYTES_OF_THE_ADDRESS_SPACE, tmp_path)
+    assert result.output.startswith(b"go\n")
+    assert result.exits["mov_cr"].count >= 3  # it was emulated; then RIP wraps to 0, and what lies there runs
+
+
+def test_iretq_ignores_vm(tmp_path: Path) -> None:
+    assert run(VM_IS_IGNORED_IN_LONG_MODE, tmp_path).output == b"VM: 0x0\n"
+
+
+def test_virtual_8086_mode_is_refused(tmp_path: Path) -> None:
+    result = run(VIRTUAL_8086, tmp_path)
+    assert (result.output, result.ending.ended_by) == (b"go\n", EndedBy.CRASH)
+    assert "virtual-8086" in result.ending.reason
+
+
+def test_exceptions_without_end_are_ended(tmp_path: Path) -> None:
+    result = run(A_HANDLER_THAT_FAULTS_AT_ONCE, tmp_path)
+    assert result.ending.ended_by is EndedBy.CRASH
+    assert "without end" in result.ending.reason
+
+
+def test_code_of_16_bits_is_decoded_as_such(tmp_path: Path) -> None:
+    assert run(CODE_OF_16_BITS, tmp_path).output == b"back\n"
