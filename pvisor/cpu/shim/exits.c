@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From Unicorn's hooks to exits. Each hook says what happened in one pv_exit; then a native handler
- * serves it here, or the run stops and Python does. IN, OUT, CPUID and RDTSC cannot stop (Unicorn runs on
- * to the end of the block), so Python serves those inside the hook.
+ * serves it here, or the run stops and Python does. What cannot stop is in intercepts.c.
  */
 #include "api.h"
 #include "shim.h"
@@ -10,20 +9,10 @@
 enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, HYPERCALL_VECTOR = 0x82 };
 enum { SAMPLE_EVERY = 64 };
 
-/* Callback into Python (cffi). */
-void pv_on_hook_exit(void *owner);
-
-/* RIP is relative to CS.base outside 64-bit code; blocks and code bytes are found by linear addresses. */
-static inline uint64_t linear_of(struct engine *e, uint64_t rip)
-{
-    if (likely(in_64bit_code(e)))
-        return rip;
-    return (uint32_t)(rip + *state64(e, e->at.segs + 24 * SEG_CS + 8));
-}
-
 /* --- who serves it? -------------------------------------------------------------------------------- */
 
-static bool serve_natively(struct engine *e, native_handler *handler)
+/* Lets a native handler serve the exit, and takes a sample of its time where that is wanted. */
+bool serve_natively(struct engine *e, native_handler *handler)
 {
     pv_vcpu *v = &e->v;
     if (unlikely(v->time_exits)) {
@@ -70,9 +59,7 @@ static void hypercall(struct engine *e, uint64_t rip, uint64_t next_rip)
     }
     native_handler *handler = x->number < 128 ? e->native_hypercall[x->number] : NULL;
     if (handler && serve_natively(e, handler)) {
-        e->v.regs->gpr[RAX] = (uint64_t)x->result;
-        if (unlikely(e->v.debug_abi))
-            e->v.regs->gpr[RCX] = e->v.regs->gpr[R11] = POISON;
+        answer_hypercall(e);
         e->served_natively = true;
         complete_exit(e);
     } else {
@@ -87,7 +74,7 @@ static bool in_hypercall_page(const struct engine *e, uint64_t rip)
 
 static void soft_int(struct engine *e, uint32_t vector, uint64_t next_rip)
 {
-    /* The engine has moved RIP past the instruction: INT n has two bytes, INT3 and INT1 have one. */
+    /* The engine has moved RIP past the instruction: INT n has two bytes, INT3 and INTO have one. */
     if (vector == HYPERCALL_VECTOR && in_hypercall_page(e, next_rip - 2)) {
         hypercall(e, next_rip - 2, next_rip);
         return;
@@ -259,96 +246,6 @@ static void on_sysenter(uc_engine *uc, void *user)
     fault(e, VECTOR_UD, 0);
     e->v.regs->rip = rip - length;
     state_store(e);
-}
-
-/* --- served inside the hook ------------------------------------------------------------------------ */
-
-/* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
-static void serve_in_hook(struct engine *e, uint32_t reason)
-{
-    pv_exit *x = &e->v.exit;
-    uint64_t rip = e->v.regs->rip, credited = e->v.insns;
-    uint32_t rest = e->block_insns - insns_before(e, linear_of(e, rip));
-    e->v.insns = credited - rest;
-    open_exit(e, reason, rip, 0);
-    x->in_hook = 1;
-    native_handler *handler = e->native[reason];
-    if (handler && serve_natively(e, handler)) {
-        e->served_natively = true;
-    } else {
-        e->exit_started_ns = host_ns();
-        pv_on_hook_exit(e->v.owner);
-        refresh_limit(e); /* a device may have raised an event */
-    }
-    if (reason == PV_EXIT_IO_IN || reason == PV_EXIT_IO_OUT) {
-        x->n_ops = 3;
-        x->ops[0] = x->ioport;
-        x->ops[1] = x->size_bytes;
-        x->ops[2] = x->value; /* for IN: the answer */
-    }
-    complete_exit(e);
-    if (e->v.stop_in_hook) {
-        e->v.insns = credited - rest + 1;
-        stop(e);
-    } else {
-        e->v.insns = credited;
-    }
-}
-
-static uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user)
-{
-    (void)uc;
-    struct engine *e = user;
-    pv_exit *x = &e->v.exit;
-    if (e->stopping)
-        return 0;
-    state_load(e);
-    x->ioport = ioport & 0xffff;
-    x->size_bytes = (uint32_t)size;
-    x->value = 0;
-    serve_in_hook(e, PV_EXIT_IO_IN);
-    return (uint32_t)x->value;
-}
-
-static void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user)
-{
-    (void)uc;
-    struct engine *e = user;
-    pv_exit *x = &e->v.exit;
-    if (e->stopping)
-        return;
-    state_load(e);
-    x->ioport = ioport & 0xffff;
-    x->size_bytes = (uint32_t)size;
-    x->value = size == 4 ? value : value & ((1u << 8 * size) - 1);
-    serve_in_hook(e, PV_EXIT_IO_OUT);
-}
-
-static int on_cpuid(uc_engine *uc, void *user)
-{
-    (void)uc;
-    struct engine *e = user;
-    if (e->stopping)
-        return 1;
-    state_load(e);
-    serve_in_hook(e, PV_EXIT_CPUID);
-    state_store(e);
-    return 1;
-}
-
-static int on_rdtsc(uc_engine *uc, void *user)
-{
-    (void)uc;
-    struct engine *e = user;
-    if (e->stopping)
-        return 1;
-    state_load(e);
-    uint8_t opcode[2] = {0};
-    fetch(e, linear_of(e, e->v.regs->rip), opcode, 2);
-    e->v.exit.value = opcode[1] == 0x01; /* RDTSCP is 0F 01 F9, RDTSC 0F 31 */
-    serve_in_hook(e, PV_EXIT_RDTSC);
-    state_store(e);
-    return 1;
 }
 
 /* Every hook covers all addresses (begin > end), none covers memory accesses: those would slow each store. */

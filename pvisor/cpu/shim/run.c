@@ -12,11 +12,8 @@ void stop(struct engine *e)
 static void answer(struct engine *e)
 {
     pv_vcpu *v = &e->v;
-    if (v->exit.reason == PV_EXIT_HYPERCALL) {
-        v->regs->gpr[RAX] = (uint64_t)v->exit.result;
-        if (v->debug_abi)
-            v->regs->gpr[RCX] = v->regs->gpr[R11] = POISON;
-    }
+    if (v->exit.reason == PV_EXIT_HYPERCALL)
+        answer_hypercall(e);
     if (v->mirror_if) {
         uint32_t *rflags = state32(e, e->at.eflags);
         *rflags = (*rflags & ~0x200u) | (v->virtual_if ? 0x200u : 0);

@@ -5,7 +5,8 @@
  *
  *   unicorn_api.c  the library           state.c   Unicorn's CPU state: where it lies, how it is repaired
  *   engine.c       open, map, registers  blocks.c  the block hook: counting, limits, the CPL check
- *   exits.c        hooks -> exits        classify.c  what raised #GP?
+ *   exits.c        hooks -> exits        intercepts.c  exits that are served inside their hooks
+ *   classify.c     what raised #GP?
  *   run.c          the way in and out    walk.c      real page tables
  *   trace.c        records, counters     decode.c    instruction lengths (capstone)
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
@@ -160,6 +161,22 @@ static inline bool in_64bit_code(struct engine *e)
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
 
+static inline void answer_hypercall(struct engine *e)
+{
+    uint64_t *gpr = e->v.regs->gpr;
+    gpr[RAX] = (uint64_t)e->v.exit.result;
+    if (unlikely(e->v.debug_abi))
+        gpr[RCX] = gpr[R11] = POISON;
+}
+
+/* RIP is relative to CS.base outside 64-bit code; blocks and code bytes are found by linear addresses. */
+static inline uint64_t linear_of(struct engine *e, uint64_t rip)
+{
+    if (likely(in_64bit_code(e)))
+        return rip;
+    return (uint32_t)(rip + *state64(e, e->at.segs + 24 * SEG_CS + 8));
+}
+
 /* --- walk.c */
 const uint8_t *host_of_physical(struct engine *e, uint64_t physical);
 bool walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
@@ -186,9 +203,14 @@ static inline void uncredit_from(struct engine *e, uint64_t rip)
 extern const struct native full_natives[], para_natives[];
 extern const uint32_t n_full_natives, n_para_natives;
 
-/* --- exits.c, run.c, trace.c, operations.c, decode.c, signals.c */
+/* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
 void install_hooks(struct engine *e);
+bool serve_natively(struct engine *e, native_handler *handler);
+uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user);
+void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user);
+int on_cpuid(uc_engine *uc, void *user);
+int on_rdtsc(uc_engine *uc, void *user);
 void stop(struct engine *e);
 void complete_exit(struct engine *e);
 uint64_t host_ns(void);
