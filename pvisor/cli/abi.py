@@ -15,6 +15,7 @@ from rich.text import Text
 from pvisor.abi.calls import ARG_REGISTERS, CALLS, area_of, by_number
 from pvisor.abi.model import Access, Arg, Hypercall
 from pvisor.errors import UsageError
+from pvisor.paths import abi_document
 
 
 @click.command(short_help="Show the hypercalls, or one of them.")
@@ -25,7 +26,10 @@ def abi(name: str | None) -> None:
     Any spelling will do: CONSOLE_WRITE, console_write, PV_HC_CONSOLE_WRITE, pv_console_write, 0x10. The whole
     contract, with conventions and structs, is hypercalls.md.
     """
-    Console(highlight=False).print(_overview() if name is None else _everything(find(name)))
+    console = Console(highlight=False)
+    console.print(_overview() if name is None else _everything(find(name)))
+    if name is None:
+        console.print(f"the whole contract: {abi_document()}", soft_wrap=True)
 
 
 def find(name: str) -> Hypercall:

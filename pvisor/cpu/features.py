@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, Exit, Vcpu
+
+U32_MAX = 0xFFFF_FFFF
 PHYSICAL_BITS = 38
 """Guest-physical addresses end below the hypervisor's frames (machine/frames.py)."""
 LINEAR_BITS = 48
@@ -21,7 +24,7 @@ _VENDOR = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)  # "Genu", "ntel", "ineI": EBX
 _SIGNATURE = 0x0002_06A1  # family 6, model 0x2a: the Sandy Bridge that Unicorn plays (shim/engine.c)
 _BRAND = b"pvisor virtual CPU @ 1.00GHz".ljust(48, b"\0")
 
-FPU, TSC, MSR, PAE, CX8, SEP = 1 << 0, 1 << 4, 1 << 5, 1 << 6, 1 << 8, 1 << 11
+FPU, TSC, MSR, PAE, CX8 = 1 << 0, 1 << 4, 1 << 5, 1 << 6, 1 << 8
 PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2, PSE = (
     1 << 13,
     1 << 15,
@@ -83,3 +86,17 @@ class CpuidTable:
             return _BASE[leaf]
         highest = _BASE[leaf & 0x8000_0000][0] if leaf < 0x4000_0000 or leaf >= 0x8000_0000 else 0
         return (0, 0, 0, 0) if leaf <= highest else _BASE[0x15]
+
+    def answer(self, vcpu: Vcpu, exit: Exit) -> None:
+        """CPUID: the leaf that EAX asks for. No leaf here has sub-leaves, so ECX does not matter."""
+        gpr = vcpu.regs.gpr
+        exit.n_ops, exit.ops[0] = 1, gpr[RAX] & U32_MAX
+        gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.leaf(gpr[RAX] & U32_MAX)
+
+
+def answer_rdtsc(vcpu: Vcpu, exit: Exit, tsc: int) -> None:
+    """RDTSC and RDTSCP: EDX:EAX = TSC; RDTSCP gives TSC_AUX, which is 0, in ECX as well (SDM 2B)."""
+    gpr = vcpu.regs.gpr
+    gpr[RAX], gpr[RDX] = tsc & U32_MAX, tsc >> 32
+    if exit.value:
+        gpr[RCX] = 0

@@ -26,8 +26,6 @@ _PAGE, _BOOT, _GDT, _TABLES, _STACK_TOP, _RAM_BYTES = 0x2000, 0x3000, 0x3100, 0x
 _AS_TABLE, _AS_CODE, _AS_DATA = 3, 0x61, 0x63 | 1 << 63
 _EFER = 0xC000_0080
 _MARKER = 0x7079_7468_6F6E_2121
-_OLD_EXCEPTION_OFFSET = 5496
-"""Behind RAX in CPUX86State, Unicorn 2.1.4: proven by the run itself, since a wrong one ends it early."""
 _WARM_UP = 50
 
 

@@ -14,7 +14,7 @@ from pvisor.cpu.decode import Instruction, decode
 from pvisor.cpu.exits import N_REASONS, ExitReason
 from pvisor.cpu.features import CpuidTable
 from pvisor.cpu.unicorn_engine import UnicornVcpu
-from pvisor.cpu.vcpu import CS, RAX, RBX, RCX, RDX, Exit, Vcpu
+from pvisor.cpu.vcpu import CS, RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.full import timer
@@ -226,9 +226,7 @@ class FullWing:
         return STOP if domain.ending is not None else RESUME
 
     def _cpuid(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        gpr = vcpu.regs.gpr
-        exit.n_ops, exit.ops[0] = 1, gpr[RAX] & U32_MAX
-        gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.cpuid.leaf(gpr[RAX] & U32_MAX)
+        self.cpuid.answer(vcpu, exit)
         return RESUME
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

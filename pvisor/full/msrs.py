@@ -10,6 +10,7 @@ from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import FS, GS
 from pvisor.full.segments import Segmentation
 from pvisor.full.state import EFER_LMA, EFER_LME, EFER_NXE, CpuState, general_protection
+from pvisor.full.timer import tsc
 
 TSC, PAT = 0x10, 0x277
 EFER, FS_BASE, GS_BASE, KERNEL_GS_BASE = 0xC000_0080, 0xC000_0100, 0xC000_0101, 0xC000_0102
@@ -38,7 +39,7 @@ class Msrs:
         if index == KERNEL_GS_BASE:
             return state.kernel_gs_base
         if index == TSC:
-            return virtual_ns + state.tsc_offset & (1 << 64) - 1
+            return tsc(state, virtual_ns)
         if index == PAT:
             return state.pat
         if index == TSC_AUX:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pvisor.cpu.decode import Instruction, Memory, Operand
+from pvisor.cpu.decode import Instruction, Memory
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GPR_NAMES, GS, RBP, RSP, SS, Vcpu
 
 
@@ -70,10 +70,3 @@ def effective_address(vcpu: Vcpu, insn: Instruction, memory: Memory, next_rip: i
             address += vcpu.segment(segment).base
         return address & (1 << 64) - 1
     return address + vcpu.segment(segment).base & 0xFFFF_FFFF
-
-
-def register_name(operand: Operand) -> str:
-    """The register of an operand that must be one."""
-    if not operand.register:
-        raise ValueError("a register operand was expected")
-    return operand.register

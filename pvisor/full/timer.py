@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
+from pvisor.cpu.features import answer_rdtsc
+from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.full.state import CpuState
 
 TSC_MASK = (1 << 64) - 1
@@ -15,9 +16,5 @@ def tsc(state: CpuState, virtual_ns: int) -> int:
 
 
 def rdtsc(state: CpuState, vcpu: Vcpu, exit: Exit) -> None:
-    """RDTSC and RDTSCP: EDX:EAX = TSC; RDTSCP gives TSC_AUX, which is 0, in ECX as well (SDM 2B)."""
-    gpr = vcpu.regs.gpr
-    now = tsc(state, exit.virtual_ns)
-    gpr[RAX], gpr[RDX] = now & 0xFFFF_FFFF, now >> 32
-    if exit.value:
-        gpr[RCX] = 0
+    """RDTSC and RDTSCP."""
+    answer_rdtsc(vcpu, exit, tsc(state, exit.virtual_ns))

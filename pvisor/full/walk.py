@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pvisor.cpu.features import PHYSICAL_BITS
 from pvisor.full.state import CR0_WP, CR4_PAE, CR4_PSE, EFER_NXE, PF, CpuState, GuestFault
 
-P, W, U, A, D, PS, G = 1 << 0, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 8
+P, W, U, A, D, PS = 1 << 0, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 NX = 1 << 63
 FRAME = (1 << 52) - 4096
 BEYOND_PHYSICAL = FRAME & ~((1 << PHYSICAL_BITS) - 1)
@@ -79,7 +79,7 @@ class GuestTables:
         for shift in shifts:
             index_mask = 0x3FF if width == 4 else 3 if shifts[0] == 30 and shift == 30 else 511
             at = table + (gva >> shift & index_mask) * width
-            entry = int.from_bytes(self._entry_bytes(at, width, gva, access), "little")
+            entry = int.from_bytes(self._entry_bytes(at, width), "little")
             if not entry & P:
                 raise self._fault(gva, access, present=False)
             is_pdpte = width == 8 and shifts[0] == 30 and shift == 30
@@ -100,7 +100,7 @@ class GuestTables:
             table = entry & (FRAME if width == 8 else 0xFFFF_F000)
         raise AssertionError("a walk ends at a leaf")
 
-    def _entry_bytes(self, at: int, width: int, gva: int, access: Access) -> bytes:
+    def _entry_bytes(self, at: int, width: int) -> bytes:
         """A table entry; tables outside RAM read as zero, so nothing is present there."""
         try:
             return self._read(at, width)

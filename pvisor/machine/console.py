@@ -47,10 +47,9 @@ class HostInput:
     terminal, are live: their bytes arrive when they are there.
     """
 
-    def __init__(self, fd: int, *, interrupted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
         self._is_live = os.isatty(fd)
-        self._interrupted = interrupted
         self._buffer = bytearray()
         self._n_taken = 0
         self._at_end = False

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from pvisor.abi import calls, constants, errnos, features
 from pvisor.abi.model import CType, Hypercall
 from pvisor.cpu.exits import N_REASONS, ExitReason
-from pvisor.cpu.features import CpuidLeaf, CpuidTable
-from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, Exit, Vcpu
+from pvisor.cpu.features import CpuidLeaf, CpuidTable, answer_rdtsc
+from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.errors import DomainCrash
@@ -100,9 +100,7 @@ class ParaWing:
 
     def cpuid_exit(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """CPUID, intercepted."""
-        gpr = vcpu.regs.gpr
-        exit.n_ops, exit.ops[0] = 1, gpr[RAX] & U32_MAX
-        gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.cpuid.leaf(gpr[RAX] & U32_MAX)
+        self.cpuid.answer(vcpu, exit)
         return RESUME
 
 
@@ -118,11 +116,8 @@ def abi_version(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
 
 
 def rdtsc(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-    """RDTSC: virtual nanoseconds, as in the other wing."""
-    gpr = vcpu.regs.gpr
-    gpr[RAX], gpr[RDX] = exit.virtual_ns & U32_MAX, exit.virtual_ns >> 32
-    if exit.value:  # RDTSCP: TSC_AUX is 0
-        gpr[RCX] = 0
+    """RDTSC and RDTSCP: virtual nanoseconds, as in the other wing."""
+    answer_rdtsc(vcpu, exit, exit.virtual_ns)
     return RESUME
 
 

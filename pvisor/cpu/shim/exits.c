@@ -225,7 +225,7 @@ static void on_syscall(uc_engine *uc, void *user)
     if (likely(in_hypercall_page(e, rip))) {
         hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
     } else {
-        e->v.insns--;
+        uncredit_from(e, linear_of(e, rip));
         open_exit(e, PV_EXIT_SYSCALL, rip, rip + 2);
         e->v.exit.n_insn = fetch(e, linear_of(e, rip), e->v.exit.insn, 16);
         dispatch(e, e->native[PV_EXIT_SYSCALL]);
