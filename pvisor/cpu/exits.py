@@ -32,6 +32,7 @@ class ExitReason(IntEnum):
     CPUID = 4
     RDTSC = 5
     SYSCALL = 6
+    SYSENTER = 7
     CLI = 8
     STI = 9
     HLT = 10
@@ -56,13 +57,24 @@ class ExitReason(IntEnum):
     INVALID_OPCODE = 29
     SOFT_INT = 30
     EXCEPTION = 31
-    BUDGET = 32
-    KICK = 33
-    EVENT_WINDOW = 34
-    TRACE_FULL = 35
-    ENGINE_ERROR = 36
-    HOOK_STOP = 37
-    VM86 = 38
+    PUSHF = 32
+    POPF = 33
+    DESCRIPTOR_STORE = 34
+    SMSW = 35
+    SEGMENT_QUERY = 36
+    USER_IO = 37
+    USER_RDTSC = 38
+    SYSRET = 39
+    SYSEXIT = 40
+    MMIO = 41
+    BUDGET = 48
+    KICK = 49
+    EVENT_WINDOW = 50
+    TRACE_FULL = 51
+    DEADLINE = 52
+    ENGINE_ERROR = 53
+    HOOK_STOP = 54
+    VM86 = 55
 
     @property
     def label(self) -> str:
@@ -72,12 +84,12 @@ class ExitReason(IntEnum):
     @property
     def exit_class(self) -> ExitClass:
         """Trap, intercept or stop. Hypercalls count as intercepts, whatever instruction carries them."""
-        if self <= ExitReason.SYSCALL:
+        if self <= ExitReason.SYSENTER:
             return ExitClass.INTERCEPT
-        return ExitClass.TRAP if self <= ExitReason.EXCEPTION else ExitClass.STOP
+        return ExitClass.TRAP if self < ExitReason.BUDGET else ExitClass.STOP
 
 
-N_REASONS = 40
+N_REASONS = 56
 """Length of a table indexed by reason."""
 
 VECTOR_NAMES = {

@@ -72,7 +72,7 @@ class ParaWing:
     def _handler_table(self) -> tuple[ExitHandler, ...]:
         table: list[ExitHandler] = [unexpected] * N_REASONS
         for reason in ExitReason:
-            if ExitReason.CLI <= reason <= ExitReason.EXCEPTION:
+            if ExitReason.CLI <= reason < ExitReason.BUDGET:
                 table[reason] = interrupts.exception
         table[ExitReason.SYSCALL] = interrupts.exception
         table[ExitReason.HYPERCALL] = self.hypercall

@@ -30,7 +30,10 @@ LAYERS = {
 BUILD = {"build_backend": ("pvisor.toolchain.compilers",), "build_zigcc": ()}
 
 # The control lane borrows full's devices, never its CPU, segments or paging.
-EMU_BORROWS = ("interrupts", "timer", "console", "block", "net", "power", "rtc", "devices")
+EMU_BORROWS = (
+    "pic", "apic", "ioapic", "timer", "rtc", "console", "block", "net", "power", "keyboard", "screen", "pci",
+    "platform", "firmware", "start", "multiboot", "diagnostics",
+)  # fmt: skip
 
 # dependency: the files (or folders, with a slash at the end) that may import it
 DOORS: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ QEMU = (
     "qemu-system-x86_64 -accel tcg -m 64 -display none -serial stdio -monitor none -nodefaults -no-reboot "
     "-device isa-debug-exit,iobase=0xf4,iosize=4"
 )
-GUESTS = Path(__file__).resolve().parent.parent / "full" / "guests"
+GUESTS = Path(__file__).resolve().parent.parent / "guests" / "pc"
 
 _FLAGS = (
     "-std=gnu11 -O1 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables "

@@ -9,6 +9,7 @@ This file stands alone: cffi executes it by path, before pvisor is installed.
 What Python sees of C (`cdef_text`), in this order:
   pvisor/abi/abi.cdef          structs and numbers of the hypercall interface (generated)
   pvisor/cpu/shim/types.h      structs and enums that C and Python share; preprocessor lines are for C alone
+  pvisor/*/native/*_state.h    state of virtual CPUs and devices that both tiers work on
   pvisor/cpu/shim/api.h        functions: the prototypes that the C files include, too
   pvisor/cpu/shim/callbacks.cdef   `extern "Python+C"`: calls into Python
 The C preamble includes the headers, and declares what callbacks.cdef declares.
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 MODULE = "pvisor.cpu._shim"
 ROOT = Path(__file__).resolve().parents[3]
 
+_STATE_FOLDERS = ("pvisor/full/native", "pvisor/para/native", "pvisor/emu/native")
 _CDEF_PARTS = (
     "pvisor/abi/abi.cdef",
     "pvisor/cpu/shim/types.h",
+    *sorted(str(path.relative_to(ROOT)) for folder in _STATE_FOLDERS for path in (ROOT / folder).glob("*_state.h")),
     "pvisor/cpu/shim/api.h",
     "pvisor/cpu/shim/callbacks.cdef",
 )
-_SOURCE_FOLDERS = ("pvisor/cpu/shim", "pvisor/full/native", "pvisor/para/native")
+_SOURCE_FOLDERS = ("pvisor/cpu/shim", *_STATE_FOLDERS)
 _INCLUDE_FOLDERS = ("pvisor/cpu/shim", "pvisor", "guest_sdk/include")
 _FLAGS = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden"]
 _HASH_PROTOTYPE = "const char *pv_shim_source_hash(void)"
@@ -75,6 +78,7 @@ def preamble_text() -> str:
             "#include <stdint.h>",
             "#include <pv/abi.h>",
             '#include "types.h"',
+            *(f'#include "{part.removeprefix("pvisor/")}"' for part in _CDEF_PARTS if part.endswith("_state.h")),
             '#include "api.h"',
             c_declarations(callbacks),
             f'static {_HASH_PROTOTYPE} {{ return "{source_hash()}"; }}\n',

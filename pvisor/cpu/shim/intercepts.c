@@ -9,6 +9,14 @@
 /* Callback into Python (cffi). */
 void pv_on_hook_exit(void *owner);
 
+static native_handler *handler_of(struct engine *e, uint32_t reason)
+{
+    if (reason != PV_EXIT_IO_IN && reason != PV_EXIT_IO_OUT)
+        return e->native[reason];
+    uint32_t found = e->native_ioport[reason == PV_EXIT_IO_OUT][e->v.exit.ioport];
+    return found ? e->native_io[found - 1] : NULL;
+}
+
 /* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
 static void serve_in_hook(struct engine *e, uint32_t reason)
 {
@@ -18,7 +26,7 @@ static void serve_in_hook(struct engine *e, uint32_t reason)
     e->v.insns = credited - rest;
     open_exit(e, reason, rip, 0);
     x->in_hook = 1;
-    native_handler *handler = e->native[reason];
+    native_handler *handler = handler_of(e, reason);
     if (handler && serve_natively(e, handler)) {
         e->served_natively = true;
     } else {

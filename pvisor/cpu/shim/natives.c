@@ -1,39 +1,63 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The dispatch table of native handlers: what the wings offer (full/native, para/native), switched on one by one. */
+/* The dispatch table of native handlers: what the wings' rooms offer, switched on one by one. */
 #include "api.h"
 #include "shim.h"
 
-static const struct native *natives_of(const char *wing, uint32_t *n)
+/* The rooms that offer some, by wing. The emulation lane has the devices of the left wing. */
+static const struct room {
+    const char *wing;
+    const struct native *natives;
+    const uint32_t *n_natives;
+} rooms[] = {
+    {"full", full_cpu_natives, &n_full_cpu_natives},
+    {"para", para_cpu_natives, &n_para_cpu_natives},
+};
+enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };
+
+/* The native handler at an index of a wing, or NULL past the last. */
+static const struct native *native_at(const char *wing, uint32_t index)
 {
-    bool full = !strcmp(wing, "full");
-    *n = full ? n_full_natives : n_para_natives;
-    return full ? full_natives : para_natives;
+    for (int i = 0; i < N_ROOMS; i++) {
+        if (strcmp(rooms[i].wing, wing))
+            continue;
+        if (index < *rooms[i].n_natives)
+            return rooms[i].natives + index;
+        index -= *rooms[i].n_natives;
+    }
+    return NULL;
 }
 
 uint32_t pv_native_count(const char *wing)
 {
-    uint32_t n;
-    natives_of(wing, &n);
+    uint32_t n = 0;
+    while (native_at(wing, n))
+        n++;
     return n;
 }
 
 const char *pv_native_name(const char *wing, uint32_t index)
 {
-    uint32_t n;
-    const struct native *natives = natives_of(wing, &n);
-    return index < n ? natives[index].name : NULL;
+    const struct native *native = native_at(wing, index);
+    return native ? native->name : NULL;
+}
+
+static void enable_at_ioports(struct engine *e, const struct native *native)
+{
+    uint8_t *by_ioport = e->native_ioport[native->reason == PV_EXIT_IO_OUT];
+    e->native_io[e->n_native_io++] = native->handler;
+    memset(by_ioport + native->number, (int)e->n_native_io, native->n_numbers);
 }
 
 void pv_native_enable(pv_vcpu *v, const char *wing, uint32_t index)
 {
     struct engine *e = (struct engine *)v;
-    uint32_t n;
-    const struct native *native = natives_of(wing, &n);
-    if (index >= n)
+    const struct native *native = native_at(wing, index);
+    if (!native)
         return;
-    native += index;
     if (native->reason == PV_EXIT_HYPERCALL)
         e->native_hypercall[native->number] = native->handler;
+    else if (native->reason == PV_EXIT_IO_IN || native->reason == PV_EXIT_IO_OUT)
+        enable_at_ioports(e, native);
     else
         e->native[native->reason] = native->handler;
 }

@@ -65,7 +65,8 @@ typedef bool native_handler(struct engine *e);
 struct native {                /* one native handler, offered by a wing */
     const char *name;
     uint32_t reason;           /* enum pv_exit_reason */
-    uint32_t number;           /* HYPERCALL: which */
+    uint32_t number;           /* HYPERCALL: which; IO_IN, IO_OUT: the first I/O port */
+    uint32_t n_numbers;        /* IO_IN, IO_OUT: how many I/O ports */
     native_handler *handler;
 };
 
@@ -100,6 +101,9 @@ struct engine {
 
     native_handler *native[PV_EXIT_REASONS];
     native_handler *native_hypercall[128];
+    uint8_t native_ioport[2][65536]; /* by IN or OUT and I/O port: 1 + an index into native_io, or 0 */
+    native_handler *native_io[64];
+    uint32_t n_native_io;
 
     pv_record *records;        /* NULL: no trace */
     uint32_t n_records;
@@ -200,8 +204,8 @@ static inline void uncredit_from(struct engine *e, uint64_t rip)
 }
 
 /* --- pvisor/full/native, pvisor/para/native */
-extern const struct native full_natives[], para_natives[];
-extern const uint32_t n_full_natives, n_para_natives;
+extern const struct native full_cpu_natives[], para_cpu_natives[];
+extern const uint32_t n_full_cpu_natives, n_para_cpu_natives;
 
 /* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);

@@ -20,6 +20,7 @@ enum pv_exit_reason {
     PV_EXIT_CPUID = 4,
     PV_EXIT_RDTSC = 5,
     PV_EXIT_SYSCALL = 6,
+    PV_EXIT_SYSENTER = 7,
 
     /* traps: the instruction raised #GP because the guest kernel is not at CPL 0 */
     PV_EXIT_CLI = 8,
@@ -49,18 +50,42 @@ enum pv_exit_reason {
     PV_EXIT_SOFT_INT = 30,
     PV_EXIT_EXCEPTION = 31,
 
+    /* traps: sensitive instructions that x86 would run silently, caught by a patch (sensitive.c) */
+    PV_EXIT_PUSHF = 32,
+    PV_EXIT_POPF = 33,
+    PV_EXIT_DESCRIPTOR_STORE = 34, /* SGDT SIDT SLDT STR */
+    PV_EXIT_SMSW = 35,
+    PV_EXIT_SEGMENT_QUERY = 36,    /* LAR LSL VERR VERW */
+    PV_EXIT_USER_IO = 37,          /* IN OUT INS OUTS of guest user code */
+    PV_EXIT_USER_RDTSC = 38,       /* RDTSC(P) of guest user code while CR4.TSD is set */
+
+    /* traps: more of the others */
+    PV_EXIT_SYSRET = 39,
+    PV_EXIT_SYSEXIT = 40,
+    PV_EXIT_MMIO = 41,             /* a #PF on a device's memory: PAGE_FAULT is renamed to it */
+
     /* stops: the hypervisor's own wish */
-    PV_EXIT_BUDGET = 32,
-    PV_EXIT_KICK = 33,
-    PV_EXIT_EVENT_WINDOW = 34,
-    PV_EXIT_TRACE_FULL = 35,
+    PV_EXIT_BUDGET = 48,
+    PV_EXIT_KICK = 49,
+    PV_EXIT_EVENT_WINDOW = 50,
+    PV_EXIT_TRACE_FULL = 51,
+    PV_EXIT_DEADLINE = 52,     /* virtual time has reached v.deadline_ns */
 
     /* ends that only a bug of ours or a missing piece of the engine can cause */
-    PV_EXIT_ENGINE_ERROR = 36,
-    PV_EXIT_HOOK_STOP = 37,    /* an in_hook exit asked for the end of the run */
-    PV_EXIT_VM86 = 38,         /* IRETD entered virtual-8086 mode: Unicorn checks neither ring nor long mode */
+    PV_EXIT_ENGINE_ERROR = 53,
+    PV_EXIT_HOOK_STOP = 54,    /* an in_hook exit asked for the end of the run */
+    PV_EXIT_VM86 = 55,         /* IRETD entered virtual-8086 mode: Unicorn checks neither ring nor long mode */
 
-    PV_EXIT_REASONS = 40
+    PV_EXIT_REASONS = 56
+};
+
+/* Structs of virtual CPUs and devices that native handlers work on, too: indices into pv_vcpu.device. */
+enum pv_device {
+    PV_DEVICE_CPU = 0,         /* full/native/cpu_state.h */
+    PV_DEVICE_CONSOLE = 1,     /* full/native/console_state.h */
+    PV_DEVICE_BLOCK = 2,       /* full/native/block_state.h */
+    PV_DEVICE_APIC = 3,        /* full/native/apic_state.h */
+    PV_DEVICES = 8
 };
 
 /* How the state of Unicorn's CPU is reached (state.c). */
@@ -165,7 +190,9 @@ typedef struct pv_vcpu {
     uint32_t repair;           /* [S] enum pv_repair */
     uint64_t null_ss_repairs;  /* [S] */
     pv_exit exit;              /* [S], its answer fields [H] */
-    pv_counter counters[40];   /* [S] by reason */
+    uint64_t deadline_ns;      /* [H] virtual time of the next DEADLINE exit */
+    void *device[8];           /* [H] by enum pv_device; NULL: its native handlers do not serve */
+    pv_counter counters[56];   /* [S] by reason */
     uint64_t exits_total;      /* [S] */
     pv_registers *regs;        /* [S] valid while the vCPU is stopped or inside an exit */
     char error[256];           /* [S] what ENGINE_ERROR means */

@@ -32,8 +32,8 @@ static bool sti(struct engine *e)
     return true;
 }
 
-const struct native full_natives[] = {
-    {"cli", PV_EXIT_CLI, 0, cli},
-    {"sti", PV_EXIT_STI, 0, sti},
+const struct native full_cpu_natives[] = {
+    {"cli", PV_EXIT_CLI, 0, 0, cli},
+    {"sti", PV_EXIT_STI, 0, 0, sti},
 };
-const uint32_t n_full_natives = sizeof full_natives / sizeof full_natives[0];
+const uint32_t n_full_cpu_natives = sizeof full_cpu_natives / sizeof full_cpu_natives[0];

@@ -9,7 +9,7 @@ static bool noop(struct engine *e)
     return true;
 }
 
-const struct native para_natives[] = {
-    {"noop", PV_EXIT_HYPERCALL, PV_HC_NOOP, noop},
+const struct native para_cpu_natives[] = {
+    {"noop", PV_EXIT_HYPERCALL, PV_HC_NOOP, 0, noop},
 };
-const uint32_t n_para_natives = sizeof para_natives / sizeof para_natives[0];
+const uint32_t n_para_cpu_natives = sizeof para_cpu_natives / sizeof para_cpu_natives[0];

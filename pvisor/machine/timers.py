@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What shall happen at which virtual time: the one list of deadlines that a domain's devices share."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+
+class Timer:
+    """One deadline. It acts once, at or after `due_ns`, unless it is cancelled before."""
+
+    __slots__ = ("act", "due_ns", "is_cancelled")
+
+    def __init__(self, due_ns: int, act: Callable[[], object]) -> None:
+        self.due_ns = due_ns
+        self.act = act
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Do not act after all. A timer that has acted may be cancelled, too."""
+        self.is_cancelled = True
+
+
+class Timers:
+    """Deadlines in virtual nanoseconds. `now` gives the time; `on_change` is told when `next_due_ns` may differ."""
+
+    def __init__(self, now: Callable[[], int], on_change: Callable[[], object] = lambda: None) -> None:
+        self.now = now
+        self.on_change = on_change
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._n_made = 0
+
+    def at(self, due_ns: int, act: Callable[[], object]) -> Timer:
+        """Act at a virtual time; one that has passed is due at once, but never inside this call."""
+        timer = Timer(due_ns, act)
+        self._n_made += 1
+        heapq.heappush(self._heap, (due_ns, self._n_made, timer))
+        self.on_change()
+        return timer
+
+    @property
+    def next_due_ns(self) -> int | None:
+        """The earliest deadline, or None."""
+        while self._heap and self._heap[0][2].is_cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def run_due(self) -> None:
+        """Act for every deadline up to now: by time, those of one time in the order in which they were made."""
+        now = self.now()
+        while (due := self.next_due_ns) is not None and due <= now:
+            heapq.heappop(self._heap)[2].act()
+        self.on_change()
