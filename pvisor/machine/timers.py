@@ -23,7 +23,7 @@ class Timer:
 
 
 class Timers:
-    """Deadlines in virtual nanoseconds. `now` gives the time; `on_change` is told when `next_due_ns` may differ."""
+    """Deadlines in virtual nanoseconds. `now` gives the time; `on_change` hears of a new `next_due_ns`."""
 
     def __init__(self, now: Callable[[], int], on_change: Callable[[], object] = lambda: None) -> None:
         self.now = now
@@ -47,7 +47,7 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def run_due(self) -> None:
-        """Act for every deadline up to now: by time, those of one time in the order in which they were made."""
+        """Act for every deadline up to now: by time, those of one time in the order of their making."""
         now = self.now()
         while (due := self.next_due_ns) is not None and due <= now:
             heapq.heappop(self._heap)[2].act()

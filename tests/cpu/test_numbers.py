@@ -84,7 +84,7 @@ def test_each_reason_belongs_to_one_class_and_has_a_label() -> None:
         "BUDGET", "KICK", "EVENT_WINDOW", "TRACE_FULL", "DEADLINE", "ENGINE_ERROR", "HOOK_STOP", "VM86",
     }  # fmt: skip
     assert {r.name for r, c in classes.items() if c is ExitClass.INTERCEPT} == {
-        "NONE", "HYPERCALL", "IO_IN", "IO_OUT", "CPUID", "RDTSC", "SYSCALL",
+        "NONE", "HYPERCALL", "IO_IN", "IO_OUT", "CPUID", "RDTSC", "SYSCALL", "SYSENTER",
     }  # fmt: skip
     assert len({reason.label for reason in ExitReason}) == len(ExitReason)
 

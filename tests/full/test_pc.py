@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bare PC kernels: each prints what it saw, and sees under pvisor what a PC shows.
 
-The expected output of a guest is in tests/guests/pc/NAME-BITS.txt. A stock QEMU prints the same, but for the lines of
-DIFFERENCES: there the manual (SDM) says otherwise, and it wins.
+The expected output of a guest is in tests/guests/pc/NAME-BITS.txt. A stock QEMU prints the same, but for the
+lines of DIFFERENCES: there the manual (SDM) says otherwise, and it wins.
 """
 
 from __future__ import annotations

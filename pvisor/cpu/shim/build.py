@@ -31,10 +31,15 @@ MODULE = "pvisor.cpu._shim"
 ROOT = Path(__file__).resolve().parents[3]
 
 _STATE_FOLDERS = ("pvisor/full/native", "pvisor/para/native", "pvisor/emu/native")
+_STATE_HEADERS = tuple(
+    sorted(
+        str(path.relative_to(ROOT)) for folder in _STATE_FOLDERS for path in (ROOT / folder).glob("*_state.h")
+    )
+)
 _CDEF_PARTS = (
     "pvisor/abi/abi.cdef",
     "pvisor/cpu/shim/types.h",
-    *sorted(str(path.relative_to(ROOT)) for folder in _STATE_FOLDERS for path in (ROOT / folder).glob("*_state.h")),
+    *_STATE_HEADERS,
     "pvisor/cpu/shim/api.h",
     "pvisor/cpu/shim/callbacks.cdef",
 )
@@ -78,7 +83,7 @@ def preamble_text() -> str:
             "#include <stdint.h>",
             "#include <pv/abi.h>",
             '#include "types.h"',
-            *(f'#include "{part.removeprefix("pvisor/")}"' for part in _CDEF_PARTS if part.endswith("_state.h")),
+            *(f'#include "{header.removeprefix("pvisor/")}"' for header in _STATE_HEADERS),
             '#include "api.h"',
             c_declarations(callbacks),
             f'static {_HASH_PROTOTYPE} {{ return "{source_hash()}"; }}\n',
