@@ -47,6 +47,9 @@ class Instruction:
     opcode: bytes
     rex_w: bool
     has_operand_size_prefix: bool
+    prefixes: bytes
+    opcode_extension: int
+    """The reg field of ModRM."""
     address_bytes: int
     text: str
 
@@ -85,6 +88,8 @@ def decode(code: bytes, bits: int) -> Instruction | None:
         bytes(insn.opcode),
         bool(insn.rex & 8),
         insn.prefix[2] == 0x66,
+        bytes(byte for byte in insn.prefix if byte),
+        insn.modrm >> 3 & 7,
         insn.addr_size,
         f"{insn.mnemonic} {insn.op_str}".strip(),
     )

@@ -68,12 +68,26 @@ _BASE: Mapping[int, CpuidLeaf] = MappingProxyType(
     }
 )
 
+APIC, SEP, MTRR, PAT, DE = 1 << 9, 1 << 11, 1 << 12, 1 << 16, 1 << 2
+PSE36, SYSCALL = 1 << 17, 1 << 11
+TSC_ADJUST = 1 << 1
+_PC: Mapping[int, CpuidLeaf] = MappingProxyType(
+    {
+        0x1: (0, 0, 0, APIC | SEP | MTRR | PAT | DE | PSE36),
+        0x7: (0, TSC_ADJUST, 0, 0),
+        0x8000_0001: (0, 0, 0, SYSCALL),
+    }
+)
+"""Bits that only a PC's CPU has, over those of _BASE."""
+
 
 @dataclass(frozen=True, slots=True)
 class CpuidTable:
     """CPUID of one domain: the baseline, and the leaves by which a guest finds the hypervisor, if it may."""
 
     hypervisor_leaves: Mapping[int, CpuidLeaf]
+    is_pc: bool = False
+    """Has the CPU what a PC has: a local APIC, MTRRs, SYSCALL and SYSENTER?"""
 
     def leaf(self, leaf: int) -> CpuidLeaf:
         """EAX, EBX, ECX, EDX of a leaf. Beyond the highest: the highest basic leaf, as Intel's do."""
@@ -82,6 +96,10 @@ class CpuidTable:
         if leaf == 1 and self.hypervisor_leaves:
             a, b, c, d = _BASE[1]
             return a, b, c | HYPERVISOR, d
+        if self.is_pc and leaf in _PC:
+            a, b, c, d = _BASE.get(leaf, (0, 0, 0, 0))
+            more = _PC[leaf]
+            return a | more[0], b | more[1], c | more[2], d | more[3]
         if leaf in _BASE:
             return _BASE[leaf]
         highest = _BASE[leaf & 0x8000_0000][0] if leaf < 0x4000_0000 or leaf >= 0x8000_0000 else 0

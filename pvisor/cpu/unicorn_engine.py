@@ -24,6 +24,8 @@ from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.memory import GuestMemory
 
 UNLIMITED = (1 << 64) - 1
+DEVICE_CPU, DEVICE_CONSOLE, DEVICE_BLOCK, DEVICE_APIC = range(4)
+"""Indices of pv_vcpu.device (enum pv_device)."""
 REPAIRS = {1: "state", 2: "context"}
 """How the CPU state is reached (shim/state.c)."""
 
@@ -148,6 +150,23 @@ class UnicornVcpu:
     def virtual_if(self, value: bool) -> None:
         self.v.virtual_if = value
 
+    @property
+    def event_pending(self) -> bool:
+        """Something waits for `virtual_if`."""
+        return bool(self.v.event_pending)
+
+    @event_pending.setter
+    def event_pending(self, value: bool) -> None:
+        self.v.event_pending = value
+
+    def set_deadline(self, due_ns: int | None) -> None:
+        """Come back (DEADLINE) when virtual time has reached this."""
+        self.v.deadline_ns = UNLIMITED if due_ns is None else min(due_ns, UNLIMITED)
+
+    def skip_to(self, due_ns: int) -> None:
+        """Let virtual time pass without a guest instruction, up to due_ns."""
+        self.v.idle_ns += max(0, due_ns - self.virtual_ns)
+
     def shadow_next_block(self) -> None:
         """STI's shadow: no event before the instruction after the exiting one has run."""
         self.v.sti_insns = self.v.insns + 1
@@ -222,6 +241,23 @@ class UnicornVcpu:
     def flush_tlb(self) -> None:
         """Drop every translation. Unicorn has no public call that drops one page, so all go."""
         lib.pv_flush_tlb(self.v)
+
+    def open_shadow(self, first_table: int, n_tables: int) -> None:
+        """Let the engine keep shadow tables in these of the hypervisor's frames (indices)."""
+        if lib.pv_shadow_open(self.v, first_table, n_tables):
+            raise PvisorError("no memory for shadow tables")
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """(instructions that are replaced now, replaced ever)."""
+        n_ever = ffi.new("uint64_t *")
+        return int(lib.pv_patches(self.v, n_ever)), int(n_ever[0])
+
+    def original_code(self, gpa: int, code: bytes) -> bytes:
+        """A copy of guest-physical memory, with replaced instructions as the guest wrote them."""
+        copy = ffi.new("uint8_t[]", code)
+        lib.pv_original_code(self.v, gpa, copy, len(code))
+        return bytes(ffi.buffer(copy, len(code)))
 
     def forget_code(self, gva: int) -> None:
         """Drop what was translated from the frame that gva maps, executable, in the current tables."""

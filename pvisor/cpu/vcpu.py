@@ -48,6 +48,7 @@ class Exit(Protocol):
     n_insn: int
     insn: MutableSequence[int]
     retired: int
+    stepping: int
     outcome: int
     n_ops: int
     ops: MutableSequence[int]
@@ -77,6 +78,15 @@ class Vcpu(Protocol):
 
     def complete(self) -> None:
         """Complete the last exit when the guest will not be entered again."""
+
+    event_pending: bool
+    """Something waits for `virtual_if`: the guest is left for it (EVENT_WINDOW)."""
+
+    def set_deadline(self, due_ns: int | None) -> None:
+        """Come back (DEADLINE) when virtual time has reached this."""
+
+    def skip_to(self, due_ns: int) -> None:
+        """Let virtual time pass without a guest instruction, up to due_ns."""
 
     def shadow_next_block(self) -> None:
         """STI's shadow: no event before the instruction after the exiting one has run."""

@@ -13,6 +13,7 @@ from pvisor.errors import DomainCrash
 from pvisor.machine.clock import WallClock
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.machine.memory import GuestMemory
+from pvisor.machine.timers import Timers
 
 
 class Wing(Protocol):
@@ -47,6 +48,7 @@ class Domain:
     console: ConsoleOutput = field(default_factory=ConsoleOutput)
     input: ConsoleInput = field(default_factory=NoInput)
     wall_clock: WallClock = field(default_factory=WallClock)
+    timers: Timers = field(default_factory=lambda: Timers(lambda: 0))
     ending: Ending | None = None
 
     def end(self, ending: Ending) -> Outcome:

@@ -6,8 +6,11 @@ This room has no twin: a paravirtual guest's control registers are set for it.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from pvisor.cpu.features import PHYSICAL_BITS
 from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.vcpu import CS
 from pvisor.errors import DomainCrash
 from pvisor.full.paging import ShadowPaging
 from pvisor.full.state import (
@@ -37,13 +40,25 @@ from pvisor.full.state import (
     CpuState,
     GuestFault,
     general_protection,
+    is_long,
 )
+from pvisor.full.walk import PDPTE_RESERVED
 
 CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 CR4_OFFERED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
 CR3_RESERVED = ((1 << 64) - 1) & ~((1 << PHYSICAL_BITS) - 1)
 DR7_ENABLES, DR7_ALWAYS = 0xFF, 0x400
 DR6_ALWAYS = 0xFFFF_0FF0
+
+
+class TaskPriority(Protocol):
+    """The local APIC, as far as CR8 goes."""
+
+    cr8: int
+
+
+class _NoApic:
+    cr8 = 0
 
 
 class ControlRegisters:
@@ -53,11 +68,14 @@ class ControlRegisters:
         self._vcpu = vcpu
         self._state = state
         self._paging = paging
+        self.task_priority: TaskPriority = _NoApic()
 
     def read(self, number: int) -> int:
         """CRn. Raises GuestFault (#UD) for one that there is not."""
         state = self._state
-        values = {0: state.cr0, 2: state.cr2, 3: state.cr3, 4: state.cr4, 8: state.cr8}
+        values = {0: state.cr0, 2: state.cr2, 3: state.cr3, 4: state.cr4}
+        if number == 8:
+            return self.task_priority.cr8
         if number not in values:
             raise GuestFault(UD)
         return values[number]
@@ -75,7 +93,7 @@ class ControlRegisters:
         elif number == 8:
             if value >> 4:
                 raise general_protection()
-            self._state.cr8 = value
+            self.task_priority.cr8 = value
         else:
             raise GuestFault(UD)
 
@@ -89,38 +107,58 @@ class ControlRegisters:
             raise DomainCrash("the guest cleared CR0.PE: real mode is not supported")
         if (value ^ state.cr0) & CR0_PG:
             self._switch_paging(bool(value & CR0_PG))
-        changed = (value ^ state.cr0) & (CR0_PG | CR0_WP)
+        changed = value ^ state.cr0
         state.cr0 = value
         self._vcpu.set_cr0(value)
-        if changed:
+        if changed & CR0_WP:
             self._paging.drop_all()
+        if changed & CR0_PG:
+            self._paging.switch()
 
     def _switch_paging(self, on: bool) -> None:
+        """CR0.PG changes: IA-32e mode begins or ends with it, PAE paging loads its registers (SDM 3A 4.1)."""
         state = self._state
         if on and state.efer & EFER_LME:
-            if not state.cr4 & CR4_PAE:
+            if not state.cr4 & CR4_PAE or state.tr.flags >> 8 & 15 in (1, 3):
                 raise general_protection()
             state.efer |= EFER_LMA
-        elif not on and state.is_long:
-            if self._vcpu.segment(1).flags & 1 << 21:
+        elif on and state.cr4 & CR4_PAE:
+            self._load_pdptes(state.cr3)
+        elif not on and is_long(state):
+            if self._vcpu.segment(CS).flags & 1 << 21:
                 raise general_protection()
             state.efer &= ~EFER_LMA
 
     def _write_cr3(self, value: int) -> None:
-        if self._state.is_long and value & CR3_RESERVED:
+        state = self._state
+        if is_long(state):
+            if value & CR3_RESERVED:
+                raise general_protection()
+        elif state.cr0 & CR0_PG and state.cr4 & CR4_PAE:
+            self._load_pdptes(value)
+        state.cr3 = value
+        self._paging.switch()
+
+    def _load_pdptes(self, cr3: int) -> None:
+        """PAE paging reads its four top entries here, and only here (SDM 3A 4.4.1). Raises GuestFault."""
+        entries = self._paging.read_pdptes(cr3 & 0xFFFF_FFE0)
+        if any(entry & 1 and entry & PDPTE_RESERVED for entry in entries):
             raise general_protection()
-        self._state.cr3 = value
-        self._paging.drop_all()
+        for i, entry in enumerate(entries):
+            self._state.pdpte[i] = entry
 
     def _write_cr4(self, value: int) -> None:
         state = self._state
-        if value & ~CR4_OFFERED or (state.is_long and not value & CR4_PAE):
+        if value & ~CR4_OFFERED or (is_long(state) and not value & CR4_PAE):
             raise general_protection()
-        changed = (value ^ state.cr4) & (CR4_PSE | CR4_PAE | CR4_PGE)
+        changed = (value ^ state.cr4) & (CR4_PSE | CR4_PAE)
+        if state.cr0 & CR0_PG and not is_long(state) and value & CR4_PAE and changed:
+            self._load_pdptes(state.cr3)
         state.cr4 = value
         self._vcpu.set_cr4(value)
         if changed:
             self._paging.drop_all()
+        self._paging.switch()  # also what a change of PGE means: nothing that the guest has changed is kept
 
     def read_debug(self, number: int) -> int:
         """DRn; 4 and 5 are 6 and 7 while CR4.DE is clear (SDM 3B 18.2.2)."""

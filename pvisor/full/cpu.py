@@ -13,21 +13,38 @@ from types import MappingProxyType
 from pvisor.cpu.decode import Instruction, decode
 from pvisor.cpu.exits import N_REASONS, ExitReason
 from pvisor.cpu.features import CpuidTable
-from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.unicorn_engine import DEVICE_CPU, UnicornVcpu
 from pvisor.cpu.vcpu import CS, RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
-from pvisor.full import timer
+from pvisor.errors import DomainCrash
 from pvisor.full.control import ControlRegisters
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
 from pvisor.full.msrs import Msrs
-from pvisor.full.paging import ShadowPaging, access_of
+from pvisor.full.operands import SystemOperands, read_register, write_register
+from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
 from pvisor.full.segments import DEFAULT_BIG, LONG, Segmentation
-from pvisor.full.state import CR0_TS, PF, UD, CpuState, GuestFault
-from pvisor.full.system import SystemInstructions
+from pvisor.full.sensitive import SensitiveInstructions
+from pvisor.full.state import (
+    CR0_TS,
+    CR4_TSD,
+    PF,
+    RFLAGS_TF,
+    UD,
+    GuestFault,
+    general_protection,
+    new_cpu_state,
+)
+from pvisor.full.syscall import SystemCalls
+from pvisor.full.system import SystemInstructions, control_operands
+from pvisor.full.transfers import Transfers
+from pvisor.full.tsc import rdtsc
+from pvisor.full.user_io import UserIo
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
+from pvisor.machine.lines import InterruptSource
 from pvisor.machine.memory import GuestMemory
+from pvisor.machine.mmio import MmioBus
 
 U32_MAX = 0xFFFF_FFFF
 U64_MAX = (1 << 64) - 1
@@ -37,50 +54,76 @@ Emulation = Callable[[Exit, Instruction, int], int | None]
 
 
 class FullWing:
-    """The left wing of one domain: a PC with one CPU."""
+    """The left wing of one domain: a PC with one CPU.
+
+    `interrupt_source` is set by the builder; a machine without an interrupt controller has none.
+    """
 
     name = "full"
 
     def __init__(
-        self, memory: GuestMemory, frames: HypervisorFrames, vcpu: UnicornVcpu, ioports: IoPortBus
+        self,
+        memory: GuestMemory,
+        frames: HypervisorFrames,
+        vcpu: UnicornVcpu,
+        ioports: IoPortBus,
+        mmio: MmioBus,
     ) -> None:
-        self.state = CpuState()
+        self.state = new_cpu_state()
         self.ioports = ioports
-        self.cpuid = CpuidTable(MappingProxyType({}))
-        self.paging = ShadowPaging(memory, frames, vcpu, self.state)
+        self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True)
+        self.paging = ShadowPaging(memory, frames, vcpu, self.state, mmio)
         self.segments = Segmentation(vcpu, self.state, self.paging)
+        operands = SystemOperands(vcpu, self.paging, self.segments)
         self.interrupts = Interrupts(vcpu, self.state, self.paging, self.segments)
         self.control = ControlRegisters(vcpu, self.state, self.paging)
         self.msrs = Msrs(vcpu, self.state, self.segments)
-        self.system = SystemInstructions(vcpu, self.state, self.paging, self.segments, self.interrupts)
-        self.pending_vector: Callable[[], int | None] = lambda: None
+        self.interrupt_source: InterruptSource | None = None
+        self._operands = operands
+        self._system = SystemInstructions(vcpu, self.state, self.segments, operands)
+        self._transfers = Transfers(vcpu, self.state, self.paging, self.segments, self.interrupts, operands)
+        self._calls = SystemCalls(vcpu, self.state, self.segments, self.interrupts)
+        self._sensitive = SensitiveInstructions(vcpu, self.state, self.segments, self.interrupts, operands)
+        self._user_io = UserIo(vcpu, self.state, self.paging, self.segments, operands, ioports)
         self._vcpu = vcpu
+        vcpu.v.device[DEVICE_CPU] = self.state
         self.handlers = self._handler_table()
 
     def _handler_table(self) -> tuple[ExitHandler, ...]:
         table: list[ExitHandler] = [unexpected] * N_REASONS
-        table[ExitReason.CLI] = cli
-        table[ExitReason.STI] = sti
+        table[ExitReason.CLI] = self._cli
+        table[ExitReason.STI] = self._sti
         table[ExitReason.HLT] = self._hlt
         emulations: dict[ExitReason, Emulation] = {
             ExitReason.MOV_CR: self._mov_cr,
             ExitReason.MOV_DR: self._mov_dr,
             ExitReason.CLTS: self._clts,
             ExitReason.LMSW: self._lmsw,
-            ExitReason.DESCRIPTOR_TABLE: self.system.descriptor_table,
-            ExitReason.SEGMENT_LOAD: self.system.segment_load,
-            ExitReason.FAR_TRANSFER: self.system.far_transfer,
-            ExitReason.IRET: self.system.interrupt_return,
+            ExitReason.DESCRIPTOR_TABLE: self._system.descriptor_table,
+            ExitReason.SEGMENT_LOAD: self._system.segment_load,
+            ExitReason.FAR_TRANSFER: self._transfers.far_transfer,
+            ExitReason.IRET: self._transfers.interrupt_return,
             ExitReason.RDMSR: self._rdmsr,
             ExitReason.WRMSR: self._wrmsr,
             ExitReason.INVLPG: self._invlpg,
             ExitReason.CACHE: _nothing,
-            ExitReason.SWAPGS: self.system.swapgs,
+            ExitReason.SWAPGS: self._system.swapgs,
+            ExitReason.PUSHF: self._sensitive.pushf,
+            ExitReason.POPF: self._sensitive.popf,
+            ExitReason.DESCRIPTOR_STORE: self._sensitive.descriptor_store,
+            ExitReason.SMSW: self._sensitive.smsw,
+            ExitReason.SEGMENT_QUERY: self._sensitive.segment_query,
+            ExitReason.USER_IO: self._user_io.access,
+            ExitReason.USER_RDTSC: self._user_rdtsc,
+            ExitReason.SYSRET: self._calls.sysret,
+            ExitReason.SYSEXIT: self._calls.sysexit,
         }
         for reason, emulation in emulations.items():
             table[reason] = self._emulating(emulation)
-        for reason in (ExitReason.INVALID_OPCODE, ExitReason.SYSCALL, ExitReason.XSETBV):
-            table[reason] = self._invalid_opcode  # neither SYSCALL nor XSAVE is offered by CPUID
+        table[ExitReason.INVALID_OPCODE] = self._invalid_opcode
+        table[ExitReason.XSETBV] = self._no_such_instruction  # XSAVE is not offered by CPUID
+        table[ExitReason.SYSCALL] = self._entering(self._calls.syscall)
+        table[ExitReason.SYSENTER] = self._entering(self._calls.sysenter)
         table[ExitReason.GENERAL_PROTECTION] = table[ExitReason.EXCEPTION] = self._reflect
         table[ExitReason.PAGE_FAULT] = self._page_fault
         table[ExitReason.SOFT_INT] = self._soft_int
@@ -103,20 +146,43 @@ class FullWing:
             insn = decode(bytes(exit.insn[0 : exit.n_insn]), bits)
             if insn is None:
                 return self._reflect(domain, vcpu, exit)
-            next_rip = exit.rip + insn.n_bytes
+            next_rip = exit.rip + insn.n_bytes & (U64_MAX if mode64 else U32_MAX)
             try:
-                after = emulation(exit, insn, next_rip & (U64_MAX if mode64 else U32_MAX))
+                after = emulation(exit, insn, next_rip)
             except GuestFault as fault:
                 self.interrupts.raise_fault(fault, exit.rip)
                 return RESUME
             if after is not None:
                 vcpu.regs.rip = after
             exit.retired = 1
+            if exit.stepping:
+                self._debug_trap(DR6_SINGLE_STEP)
+            return STOP if domain.ending is not None else RESUME
+
+        return handler
+
+    def _entering(self, entry: Callable[[Exit], None]) -> ExitHandler:
+        """SYSCALL and SYSENTER: the engine has stepped over them already."""
+
+        def handler(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+            try:
+                entry(exit)
+                exit.retired = 1
+                if exit.stepping and vcpu.rflags & RFLAGS_TF:
+                    self._debug_trap(DR6_SINGLE_STEP)
+            except GuestFault as fault:
+                vcpu.regs.rip = exit.rip
+                self.interrupts.raise_fault(fault, exit.rip)
             return RESUME
 
         return handler
 
     # --- exceptions
+
+    def _debug_trap(self, dr6: int) -> None:
+        """#DB after an instruction (SDM 3B 18.3.1.4)."""
+        self.state.dr[6] |= dr6
+        self.interrupts.raise_fault(GuestFault(DB), self._vcpu.regs.rip)
 
     def _reflect(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """The exception is the guest's own: it gets it, with the real error code."""
@@ -126,21 +192,43 @@ class FullWing:
         self.interrupts.raise_fault(GuestFault(exit.vector, error), exit.rip)
         return RESUME
 
-    def _invalid_opcode(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+    def _no_such_instruction(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.interrupts.raise_fault(GuestFault(UD), exit.rip)
         return RESUME
 
+    def _invalid_opcode(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        """#UD; but for INT1, and for RDPMC of a counter that there is not, which the engine does not know."""
+        code = bytes(exit.insn[0 : exit.n_insn])
+        if code[:1] == b"\xf1":
+            vcpu.regs.rip = exit.rip + 1
+            exit.retired = 1
+            self.interrupts.raise_fault(GuestFault(DB), exit.rip + 1)
+        elif code[:2] == b"\x0f\x33":
+            self.interrupts.raise_fault(general_protection(), exit.rip)
+        else:
+            self.interrupts.raise_fault(GuestFault(UD), exit.rip)
+        return RESUME
+
     def _page_fault(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        """Either the shadow lacks an entry, and gets it, or the fault is the guest's."""
+        """The shadow lacks an entry, and gets it; or a device lies there; or the fault is the guest's."""
+        segment = vcpu.segment(CS)
+        linear_rip = exit.rip if segment.flags & LONG else exit.rip + segment.base & U32_MAX
         try:
-            self.paging.fill(exit.cr2, access_of(exit.error_code, vcpu), exit.rip)
+            self.paging.fill(exit.cr2, access_of(exit.error_code), linear_rip)
         except GuestFault as fault:
             if fault.vector == PF:
                 exit.ops[1] = fault.error_code or 0
             self.interrupts.raise_fault(fault, exit.rip)
             return RESUME
+        except DeviceAccess as access:
+            return self._device_access(domain, vcpu, exit, access.gpa)
         exit.reason = ExitReason.SHADOW_FILL
         return RESUME
+
+    def _device_access(self, domain: Domain, vcpu: Vcpu, exit: Exit, gpa: int) -> Outcome:
+        raise DomainCrash(
+            f"access to guest-physical {gpa:#x} (address {exit.cr2:#x}): no RAM and no device is there"
+        )
 
     def _soft_int(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.interrupts.software_interrupt(exit.vector, exit.rip, exit.next_rip)
@@ -148,14 +236,37 @@ class FullWing:
         return RESUME
 
     def _event_window(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        """IF is set and something waits: the interrupt controller names the vector."""
-        vector = self.pending_vector()
-        self._vcpu.v.event_pending = 0
-        if vector is not None:
-            self.interrupts.external_interrupt(vector, exit.rip)
+        """IF is set and the controller asserts its line: it names the vector."""
+        if self.interrupt_source is not None:
+            self.interrupts.external_interrupt(self.interrupt_source.acknowledge(), exit.rip)
         return RESUME
 
     # --- instructions
+
+    def _cli(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        """CLI. Its native twin is in native/cpu.c."""
+        if self.segments.cpl > self.state.iopl:
+            self.interrupts.raise_fault(general_protection(), exit.rip)
+            return RESUME
+        vcpu.virtual_if = False
+        return self._stepped(vcpu, exit)
+
+    def _sti(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        """STI: no event before the instruction after it, if IF was clear (SDM 2B)."""
+        if self.segments.cpl > self.state.iopl:
+            self.interrupts.raise_fault(general_protection(), exit.rip)
+            return RESUME
+        if not vcpu.virtual_if:
+            vcpu.shadow_next_block()
+        vcpu.virtual_if = True
+        return self._stepped(vcpu, exit)
+
+    def _stepped(self, vcpu: Vcpu, exit: Exit) -> Outcome:
+        vcpu.regs.rip = exit.next_rip
+        exit.retired = 1
+        if exit.stepping:
+            self._debug_trap(DR6_SINGLE_STEP)
+        return RESUME
 
     def _hlt(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """HLT: wait for an interrupt."""
@@ -165,23 +276,23 @@ class FullWing:
         return RESUME if wakes else Outcome.BLOCK
 
     def _mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        number, register = self.system.control_operands(insn, "cr")
+        number, register = control_operands(insn, "cr")
         exit.n_ops, exit.ops[0] = 1, number
         if insn.opcode[1] == 0x20:
-            self.system.write_register(register, self.control.read(number))
+            write_register(self._vcpu, register, self.control.read(number))
         else:
-            value = self.system.read_register(register)
+            value = read_register(self._vcpu, register)
             exit.n_ops, exit.ops[1] = 2, value
             self.control.write(number, value)
         return next_rip
 
     def _mov_dr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        number, register = self.system.control_operands(insn, "dr")
+        number, register = control_operands(insn, "dr")
         exit.n_ops, exit.ops[0] = 1, number
         if insn.opcode[1] == 0x21:
-            self.system.write_register(register, self.control.read_debug(number))
+            write_register(self._vcpu, register, self.control.read_debug(number))
         else:
-            value = self.system.read_register(register)
+            value = read_register(self._vcpu, register)
             exit.n_ops, exit.ops[1] = 2, value
             self.control.write_debug(number, value)
         return next_rip
@@ -192,7 +303,7 @@ class FullWing:
 
     def _lmsw(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """LMSW sets PE, MP, EM and TS; it cannot clear PE (SDM 2A)."""
-        value = self.system.read_operand(insn, insn.operands[0], 2, next_rip) & 0xF
+        value = self._operands.read(insn, insn.operands[0], 2, next_rip) & 0xF
         self.control.write_cr0(self.state.cr0 & ~0xE | value)
         return next_rip
 
@@ -210,9 +321,17 @@ class FullWing:
         return next_rip
 
     def _invlpg(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        address = self.system.address_of(insn, insn.operands[0], next_rip)
+        address = self._operands.address_of(insn, insn.operands[0], next_rip)
         exit.n_ops, exit.ops[0] = 1, address
         self.paging.drop(address)
+        return next_rip
+
+    def _user_rdtsc(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """RDTSC and RDTSCP where user code runs: #GP while CR4.TSD is set (SDM 2B)."""
+        if self.state.cr4 & CR4_TSD and self.segments.cpl:
+            raise general_protection()
+        exit.value = insn.mnemonic == "rdtscp"
+        rdtsc(self.state, self._vcpu, exit)
         return next_rip
 
     # --- served inside the engine's hook
@@ -230,26 +349,8 @@ class FullWing:
         return RESUME
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        timer.rdtsc(self.state, vcpu, exit)
+        rdtsc(self.state, vcpu, exit)
         return RESUME
-
-
-def cli(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-    """CLI. Its native twin is in native/cpu.c."""
-    vcpu.virtual_if = False
-    vcpu.regs.rip = exit.next_rip
-    exit.retired = 1
-    return RESUME
-
-
-def sti(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-    """STI: no event before the instruction after it, if IF was clear (SDM 2B)."""
-    if not vcpu.virtual_if:
-        vcpu.shadow_next_block()
-    vcpu.virtual_if = True
-    vcpu.regs.rip = exit.next_rip
-    exit.retired = 1
-    return RESUME
 
 
 def _nothing(exit: Exit, insn: Instruction, next_rip: int) -> int:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pvisor.cpu.exits import VECTOR_NAMES, describe_page_fault
 from pvisor.cpu.unicorn_engine import UnicornVcpu
-from pvisor.cpu.vcpu import CS, RSP, SS
+from pvisor.cpu.vcpu import CS, RSP, SS, Segment
 from pvisor.errors import DomainCrash
 from pvisor.full.paging import ShadowPaging
-from pvisor.full.segments import LONG, Segmentation
+from pvisor.full.segments import DEFAULT_BIG, LONG, Descriptor, Segmentation
 from pvisor.full.state import (
     DF,
     GP,
@@ -28,8 +28,9 @@ from pvisor.full.state import (
     CpuState,
     GuestFault,
     general_protection,
+    is_long,
 )
-from pvisor.full.walk import WRITE
+from pvisor.full.walk import USER_WRITE, WRITE
 
 CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17))
@@ -128,139 +129,118 @@ class Interrupts:
     # --- delivery
 
     def _deliver(self, vector: int, error_code: int | None, return_rip: int, *, soft: bool) -> None:
-        if self._state.is_long:
-            self._deliver_long(vector, error_code, return_rip, soft)
+        long = is_long(self._state)
+        gate = self._gate(vector, 16 if long else 8, soft)
+        selector = int.from_bytes(gate[2:4], "little")
+        target = int.from_bytes(gate[0:2] + (gate[6:12] if long else gate[6:8]), "little")
+        descriptor, cpl = self._target(selector)
+        if long:
+            if not descriptor.flags & LONG:
+                raise general_protection(selector)
+            stack, rsp = self._long_stack(gate[4] & 7, cpl)
         else:
-            self._deliver_protected(vector, error_code, return_rip, soft)
+            stack, rsp = self.protected_stack(cpl)
+        self._segments.check_target(descriptor, target)
+        self._segments.set_accessed(descriptor)
+        rflags = self.rflags
+        words = [return_rip, self._selector(CS), rflags]
+        if long or stack is not None:
+            words += [self._vcpu.regs.gpr[RSP], self._selector(SS)]
+        if error_code is not None:
+            words.insert(0, error_code)
+        self._push_frame(words, rsp, stack, 8 if long else 4, cpl)
+        self._segments.load_code(selector, descriptor, cpl)
+        if stack is not None:
+            self._vcpu.set_segment(SS, stack)
+        self._enter(gate, target, rflags)
 
     def _gate(self, vector: int, n_bytes: int, soft: bool) -> bytes:
-        """The gate, its type and presence checked (SDM 3A 6.12, 6.14)."""
+        """The gate, its type, privilege and presence checked (SDM 3A 6.12, 6.14)."""
         selector_code = vector * 8 + 2 + (0 if soft else EXT)
         if vector * n_bytes + n_bytes - 1 > self._state.idtr.limit:
             raise GuestFault(GP, selector_code)
         gate = self._paging.read_virtual(self._state.idtr.base + vector * n_bytes, n_bytes)
         kind = gate[5] & 0x1F
-        if not self._state.is_long and kind in (5, 6, 7):
+        if not is_long(self._state) and kind in (5, 6, 7):
             raise DomainCrash(f"vector {vector}: 16-bit gates and task gates are not supported")
         if kind not in (INTERRUPT_GATE, TRAP_GATE):
+            raise GuestFault(GP, selector_code)
+        if soft and gate[5] >> 5 & 3 < self._segments.cpl:
             raise GuestFault(GP, selector_code)
         if not gate[5] & 0x80:
             raise GuestFault(NP, selector_code)
         return gate
 
-    def _deliver_long(self, vector: int, error_code: int | None, return_rip: int, soft: bool) -> None:
-        gate = self._gate(vector, 16, soft)
-        selector = int.from_bytes(gate[2:4], "little")
-        target = int.from_bytes(gate[0:2] + gate[6:12], "little")
-        descriptor = self._segments.code_for(selector)
-        if not descriptor.flags & LONG:
+    def _target(self, selector: int) -> tuple[Descriptor, int]:
+        """(code segment of a gate, virtual CPL in it). Raises GuestFault."""
+        if not selector & 0xFFFC:
+            raise general_protection(0)
+        descriptor = self._segments.descriptor(selector)
+        cpl = self._segments.cpl
+        if descriptor.is_code and descriptor.dpl > cpl:
             raise general_protection(selector)
-        if target >> 47 not in (0, 0x1FFFF):
-            raise general_protection(0)
-        ist = gate[4] & 7
-        rsp = self._ist_stack(ist) if ist else self._vcpu.regs.gpr[RSP]
-        rsp &= ~15
-        rflags, old = self.rflags, self._vcpu.regs.gpr[RSP]
-        words = [return_rip, self._selector(CS), rflags, old, self._selector(SS)]
-        if error_code is not None:
-            words.insert(0, error_code)
-        frame = b"".join(word.to_bytes(8, "little") for word in words)
-        rsp = rsp - len(frame) & U64_MAX
-        self._push(rsp, frame, 8)
-        self._segments.load_code(selector, descriptor)
-        self._enter(gate, target, rsp, rflags)
+        self._segments.check_code(selector, descriptor)
+        return descriptor, cpl if descriptor.is_conforming else descriptor.dpl
 
-    def _ist_stack(self, ist: int) -> int:
-        """The stack of an interrupt stack table entry (SDM 3A 7.7)."""
-        offset = 0x1C + 8 * ist
-        if offset + 7 > self._state.tr.limit:
-            raise GuestFault(TS, self._state.tr.selector & 0xFFFC)
-        return int.from_bytes(self._paging.read_virtual(self._state.tr.base + offset, 8), "little")
+    def _long_stack(self, ist: int, cpl: int) -> tuple[Segment | None, int]:
+        """(SS if it changes, stack pointer) in IA-32e mode: of IST or TSS, or as it was (SDM 3A 6.14)."""
+        rsp, stack = self._vcpu.regs.gpr[RSP], None
+        changes = cpl < self._segments.cpl
+        if ist or changes:
+            rsp = self.tss_word(0x1C + 8 * ist if ist else 4 + 8 * cpl, 8)
+            if rsp >> 47 not in (0, 0x1FFFF):
+                raise GuestFault(12, 0)
+        if changes:
+            stack = self._segments.check_stack(cpl, cpl, True)  # a null selector
+        return stack, rsp & ~15
 
-    def _deliver_protected(self, vector: int, error_code: int | None, return_rip: int, soft: bool) -> None:
-        gate = self._gate(vector, 8, soft)
-        selector = int.from_bytes(gate[2:4], "little")
-        target = int.from_bytes(gate[0:2] + gate[6:8], "little")
-        descriptor = self._segments.code_for(selector)
-        if target > descriptor.limit:
-            raise general_protection(0)
-        stack = self._vcpu.segment(SS)
-        rflags, esp = self.rflags, self._vcpu.regs.gpr[RSP] & 0xFFFF_FFFF
-        words = [return_rip & 0xFFFF_FFFF, self._selector(CS), rflags & 0xFFFF_FFFF]
-        if error_code is not None:
-            words.insert(0, error_code)
-        frame = b"".join(word.to_bytes(4, "little") for word in words)
-        esp = esp - len(frame) & 0xFFFF_FFFF
-        self._push(stack.base + esp & 0xFFFF_FFFF, frame, 4)
-        self._segments.load_code(selector, descriptor)
-        self._enter(gate, target, esp, rflags)
+    def protected_stack(self, cpl: int) -> tuple[Segment | None, int]:
+        """The same in protected mode: of the TSS, 32-bit or 16-bit (SDM 3A 6.12.1)."""
+        if cpl == self._segments.cpl:
+            return None, self._vcpu.regs.gpr[RSP]
+        if self._state.tr.flags >> 8 & 8:
+            esp, selector = self.tss_word(4 + 8 * cpl, 4), self.tss_word(8 + 8 * cpl, 2)
+        else:
+            esp, selector = self.tss_word(2 + 4 * cpl, 2), self.tss_word(4 + 4 * cpl, 2)
+        return self._segments.check_stack(selector, cpl, False, TS), esp
 
-    def _push(self, bottom: int, frame: bytes, word_bytes: int) -> None:
-        """Write a frame. The CPU pushes downwards: of several words that fault, CR2 names the highest."""
+    def tss_word(self, offset: int, n_bytes: int) -> int:
+        """A stack pointer or selector of the TSS. Raises GuestFault (#TS) beyond its limit (SDM 3A 7.2)."""
+        tr = self._state.tr
+        if offset + n_bytes - 1 > tr.limit:
+            raise GuestFault(TS, tr.selector & 0xFFFC)
+        return int.from_bytes(self._paging.read_virtual(tr.base + offset, n_bytes), "little")
+
+    def _push_frame(self, words: list[int], rsp: int, stack: Segment | None, width: int, cpl: int) -> None:
+        """Write the frame. The CPU pushes downwards: of several words that fault, CR2 names the highest."""
+        mask = (1 << 8 * width) - 1
+        frame = b"".join((word & mask).to_bytes(width, "little") for word in words)
+        access = USER_WRITE if cpl == 3 else WRITE
+        base, sp_mask = 0, U64_MAX
+        if width == 4:
+            segment = stack or self._vcpu.segment(SS)
+            base = segment.base
+            sp_mask = 0xFFFF_FFFF if segment.flags & DEFAULT_BIG else 0xFFFF
+        bottom = rsp - len(frame) & sp_mask
+        at = bottom + base & (U64_MAX if width == 8 else 0xFFFF_FFFF)
         try:
-            self._paging.write_virtual(bottom, frame)
+            self._paging.write_virtual(at, frame, access)
         except GuestFault:
-            for at in reversed(range(bottom, bottom + len(frame), word_bytes)):
-                self._paging.tables.walk(at, WRITE)
+            for word_at in reversed(range(at, at + len(frame), width)):
+                self._paging.tables.walk(word_at, access)
             raise
+        gpr = self._vcpu.regs.gpr
+        gpr[RSP] = bottom if sp_mask != 0xFFFF else gpr[RSP] & ~0xFFFF | bottom
 
-    def _enter(self, gate: bytes, target: int, stack: int, rflags: int) -> None:
+    def _enter(self, gate: bytes, target: int, rflags: int) -> None:
         cleared = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM
         if gate[5] & 0xF == INTERRUPT_GATE:
             cleared |= RFLAGS_IF
         self.rflags = rflags & ~cleared
-        self._vcpu.regs.gpr[RSP] = stack
         self._vcpu.regs.rip = target
 
     def _selector(self, index: int) -> int:
         return self._vcpu.segment(index).selector
-
-    # --- return
-
-    def interrupt_return(self, operand_bytes: int) -> None:
-        """IRET, IRETD, IRETQ at virtual CPL 0 to CPL 0. Raises GuestFault."""
-        if self.rflags & RFLAGS_NT:
-            raise (
-                general_protection(0)
-                if self._state.is_long
-                else DomainCrash("IRET with NT set: task switches are not supported")
-            )
-        mode64 = bool(self._state.is_long and self._vcpu.segment(CS).flags & LONG)
-        rsp = self._vcpu.regs.gpr[RSP]
-        base = 0 if mode64 else self._vcpu.segment(SS).base
-        mask = (1 << 64) - 1 if mode64 else 0xFFFF_FFFF
-        n_words = 5 if mode64 else 3
-        raw = self._paging.read_virtual((rsp & mask) + base, n_words * operand_bytes)
-        words = [
-            int.from_bytes(raw[i : i + operand_bytes], "little") for i in range(0, len(raw), operand_bytes)
-        ]
-        rip, selector, rflags = words[0], words[1] & 0xFFFF, words[2]
-        if selector & 3:
-            raise DomainCrash(
-                f"IRET to ring {selector & 3} (CS {selector:#x}): full mode has no guest user code yet"
-            )
-        if not self._state.is_long and rflags & RFLAGS_VM:
-            raise DomainCrash("IRET to virtual-8086 mode, which is not supported")
-        descriptor = self._segments.code_for(selector)
-        if descriptor.flags & LONG and self._state.is_long:
-            if rip >> 47 not in (0, 0x1FFFF):
-                raise general_protection(0)
-        elif rip > descriptor.limit:
-            raise general_protection(0)
-        if mode64:
-            new_rsp, stack_selector = words[3], words[4] & 0xFFFF
-        else:
-            new_rsp, stack_selector = rsp + n_words * operand_bytes & mask, None
-        stack = None
-        if stack_selector is not None:
-            stack = self._segments.check_load(SS, stack_selector, bool(descriptor.flags & LONG))
-        self._segments.load_code(selector, descriptor)
-        if stack is not None:
-            self._vcpu.set_segment(SS, stack)
-        kept = self.rflags & ~0xFFFF if operand_bytes == 2 else 0
-        self.rflags = (rflags | kept) & ~RFLAGS_VM  # IA-32e mode ignores it; else it was refused above
-        self._vcpu.regs.gpr[RSP] = new_rsp
-        self._vcpu.regs.rip = rip
 
 
 def _from_outside(fault: GuestFault) -> GuestFault:

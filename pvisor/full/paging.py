@@ -1,267 +1,158 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Shadow paging: the tables in the real CR3 are ours, filled as the guest touches its address space.
+"""Shadow paging: the tables in the real CR3 are ours, filled as the guest touches its address spaces.
 
-The strategy is that of a virtual TLB: an entry is filled on the fault that misses it, and dropped when the
-guest's own CPU might drop it: INVLPG drops one, a write of CR3, and of the paging bits of CR0, CR4 and EFER,
-drops all. The guest's tables need not be watched: until it flushes, hardware may serve it old entries too.
+The strategy is that of a virtual TLB. An entry is filled on the fault that misses it; INVLPG drops one; what
+drops all is a change of what tables mean (CR0, CR4, EFER). A load of CR3 changes to another shadow, and both
+are kept: the engine write-protects the guest tables that a shadow was made from, and a store into one makes
+the shadow stale, so that the next load of that CR3 begins anew (cpu/shim/shadow.c). Between the store and the
+load old entries may be used, as hardware may, and the tables can be written to without a fault.
 
 W^X: a frame is mapped writable or executable, never both, over all its aliases. Stores stay fast in the
-engine that way, and a store into code is a fault, at which the frame's translations are forgotten. Only an
-instruction that stores into the very frame it lies in gets both at once.
+engine that way, and a store into code is a fault, at which the frame's translations are forgotten.
 
+The policy is here: may this access be, and what may the entry allow? Its native twin is native/paging.c.
 Twin of para/paging.py, where the guest's own tables are in CR3.
 """
 
 from __future__ import annotations
 
-from pvisor.cpu.decode import MAX_INSN_BYTES
+from pvisor.cpu.shim import ffi, lib
 from pvisor.cpu.unicorn_engine import UnicornVcpu
-from pvisor.cpu.vcpu import Vcpu
-from pvisor.errors import DomainCrash
-from pvisor.full.state import CpuState, GuestFault
-from pvisor.full.walk import FETCH, READ, WRITE, Access, GuestTables, Mapping
-from pvisor.machine.frames import FramesExhaustedError, HypervisorFrames
+from pvisor.full.state import (
+    CR0_PG,
+    CR4_PAE,
+    EFER_LMA,
+    CpuState,
+)
+from pvisor.full.walk import FETCH, READ, USER_FETCH, USER_READ, USER_WRITE, WRITE, Access, GuestTables
+from pvisor.machine.frames import HV_BASE, HypervisorFrames
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.machine.mmio import MmioBus
 
-P, W, U, A, D = 1, 2, 4, 1 << 5, 1 << 6
-NX = 1 << 63
-FRAME = (1 << 52) - PAGE_BYTES
-TABLE = P | W | U | A
+MAP_WRITABLE, MAP_USER, MAP_NO_EXECUTE, MAP_LARGE, MAP_WRITE, MAP_FETCH = 1, 2, 4, 8, 16, 32
+MAP_SHIFT = 8
+"""enum pv_fill (cpu/shim/types.h)."""
+U64_MAX = (1 << 64) - 1
 
-HOLE_START = 0xFFFF_8000_0000_0000
-HOLE_SLOT = HOLE_START >> 39 & 511
-WINDOW = HOLE_START
-"""A page of the hole, through which a frame's translations are found when they must be forgotten."""
+
+class DeviceAccess(Exception):  # noqa: N818 - a way out, no error
+    """The guest's tables lead to an address that is not RAM: a device's, or nobody's."""
+
+    def __init__(self, gpa: int) -> None:
+        super().__init__(gpa)
+        self.gpa = gpa
 
 
 class ShadowPaging:
-    """One address space's shadow: that of the current virtual CR3."""
+    """The shadows of one vCPU, and memory as its guest addresses it."""
 
     def __init__(
-        self, memory: GuestMemory, frames: HypervisorFrames, vcpu: UnicornVcpu, state: CpuState
+        self,
+        memory: GuestMemory,
+        frames: HypervisorFrames,
+        vcpu: UnicornVcpu,
+        state: CpuState,
+        mmio: MmioBus,
     ) -> None:
         self._memory = memory
-        self._frames = frames
         self._vcpu = vcpu
         self._state = state
-        self.tables = GuestTables(state, memory.read, self.host_write)
-        self._root = frames.allocate()
-        self._window_table = self._build_hole()
-        self._leaf_tables: dict[int, int] = {}
-        self._inner: list[int] = []
-        self._root_slots: set[int] = set()
-        self._aliases: dict[int, set[int]] = {}
-        self._executable: set[int] = set()
-        self._translated: set[int] = set()  # frames whose code the engine may remember, mapped or not
-        self._writable: set[int] = set()
-        self._mixed: set[int] = set()
-        self._large: set[tuple[int, int]] = set()  # large guest pages that were splintered: (shift, number)
-        vcpu.set_root(self._root)
+        self._mmio = mmio
+        self._walked = ffi.new("uint64_t[4]")
+        self.tables = GuestTables(state, memory, self._host_write_of_walker, self._walked)
+        first, n_frames = frames.reserve_rest()
+        vcpu.open_shadow((first - HV_BASE) // PAGE_BYTES, n_frames)
+        self.switch()
 
-    def _build_hole(self) -> int:
-        level3, level2, level1 = (self._frames.allocate() for _ in range(3))
-        self._frames.set_entry(self._root, HOLE_SLOT, level3 | P | A)
-        self._frames.set_entry(level3, 0, level2 | P | A)
-        self._frames.set_entry(level2, 0, level1 | P | A)
-        return level1
+    # --- address spaces
+
+    def switch(self) -> None:
+        """CR3 was loaded, or paging began or ended: the shadow of these tables, in this mode, is current."""
+        state = self._state
+        if not state.cr0 & CR0_PG:
+            key = 1
+        else:
+            key = state.cr3 & ~0x1F | 2
+            key |= (4 if state.efer & EFER_LMA else 0) | (8 if state.cr4 & CR4_PAE else 0)
+        lib.pv_shadow_switch(self._vcpu.v, key)
+
+    def drop_all(self) -> None:
+        """What tables mean has changed: forget every entry of every address space."""
+        lib.pv_shadow_drop_all(self._vcpu.v)
+
+    def drop(self, gva: int) -> None:
+        """INVLPG: forget one page, or all of the large one that was splintered there."""
+        lib.pv_shadow_drop(self._vcpu.v, gva)
+
+    def read_pdptes(self, gpa: int) -> list[int]:
+        """The four entries that PAE paging keeps in the CPU."""
+        return [self._memory.read_u64_or_0(gpa + 8 * i) for i in range(4)]
 
     # --- faults
 
-    def fill(self, gva: int, access: Access, rip: int) -> None:
+    def fill(self, gva: int, access: Access, linear_rip: int) -> None:
         """Serve a shadow fault: the guest's tables allow the access, so the shadow shall.
 
-        Raises GuestFault with what the guest must get otherwise, DomainCrash where there is no memory.
+        Raises GuestFault with what the guest must get otherwise, DeviceAccess where there is no RAM.
         """
-        if HOLE_START <= gva < HOLE_START + (1 << 43):
-            raise DomainCrash(
-                f"access to {gva:#x}, in the address range that the hypervisor keeps for itself"
-            )
         mapping = self.tables.walk(gva, access)
-        frame = mapping.gpa & ~0xFFF
-        if frame >= self._memory.size_bytes:
-            raise DomainCrash(
-                f"access to guest-physical {mapping.gpa:#x} (address {gva:#x}): no RAM and no device is there"
-            )
-        table = self._table_with_room(gva)
-        if access.fetch:
-            self._make_executable(frame)
-        elif access.write:
-            self._make_writable(frame, rip)
-        self._set_leaf(table, gva & ~0xFFF, frame, mapping)
-
-    def _set_leaf(self, table: int, page: int, frame: int, mapping: Mapping) -> None:
-        """The entry that W^X and dirty tracking allow right now."""
-        mixed = frame in self._mixed
-        executable = (frame in self._executable) and not mapping.no_execute
-        writable = mapping.writable and mapping.dirty and (mixed or frame not in self._translated)
-        entry = (
-            frame
-            | P
-            | A
-            | D
-            | (U if mapping.user else 0)
-            | (0 if executable else NX)
-            | (W if writable else 0)
+        if mapping.gpa >= self._memory.size_bytes:
+            raise DeviceAccess(mapping.gpa)
+        what = (
+            (MAP_WRITABLE if mapping.writable and mapping.dirty else 0)
+            | (MAP_USER if mapping.user else 0)
+            | (MAP_NO_EXECUTE if mapping.no_execute else 0)
+            | (MAP_LARGE | mapping.page_shift << MAP_SHIFT if mapping.page_shift > 12 else 0)
+            | (MAP_WRITE if access.write else 0)
+            | (MAP_FETCH if access.fetch else 0)
         )
-        if writable:
-            self._writable.add(frame)
-        if mapping.page_shift > 12:
-            self._large.add((mapping.page_shift, page >> mapping.page_shift))
-        index = page >> 12 & 511
-        was = self._frames.entry(table, index)
-        self._frames.set_entry(table, index, entry)
-        if was & P:
-            self._vcpu.flush_tlb()
-        self._aliases.setdefault(frame, set()).add(page)
-
-    def _make_executable(self, frame: int) -> None:
-        if frame in self._executable:
-            return
-        self._executable.add(frame)
-        self._translated.add(frame)
-        if frame in self._writable:
-            self._writable.discard(frame)
-            self._change_aliases(frame, clear=W, set_=0)
-
-    def _make_writable(self, frame: int, rip: int) -> None:
-        if frame not in self._translated or frame in self._mixed:
-            return
-        if frame in self._frames_of_instruction(rip):
-            self._mixed.add(frame)
-            self._vcpu.v.code_writable = 1
-            self._forget(frame)
-            return
-        self.protect_from_host_write(frame)
-
-    def protect_from_host_write(self, frame: int) -> None:
-        """The frame's bytes are about to change: what was translated from it goes, and it is code no more."""
-        if frame in self._translated:
-            self._translated.discard(frame)
-            self._executable.discard(frame)
-            self._mixed.discard(frame)
-            self._change_aliases(frame, clear=0, set_=NX)
-            self._forget(frame)
-
-    def _forget(self, frame: int) -> None:
-        self._frames.set_entry(self._window_table, 0, frame | P | A)
-        self._vcpu.forget_code(WINDOW)
-        self._frames.set_entry(self._window_table, 0, 0)
-        self._vcpu.flush_tlb()
-
-    def _change_aliases(self, frame: int, *, clear: int, set_: int) -> None:
-        for page in self._aliases.get(frame, ()):
-            table = self._leaf_tables.get(page >> 21)
-            if table is None:
-                continue
-            entry = self._frames.entry(table, page >> 12 & 511)
-            if entry & P and entry & FRAME == frame:
-                self._frames.set_entry(table, page >> 12 & 511, entry & ~clear | set_)
-        self._vcpu.flush_tlb()
-
-    def _frames_of_instruction(self, rip: int) -> set[int]:
-        """The frames in which the instruction at rip may lie: one, or two where it may cross a page."""
-        frames = set()
-        for at in {rip & ~0xFFF, rip + MAX_INSN_BYTES - 1 & ~0xFFF}:
-            try:
-                frames.add(self.tables.walk(at, FETCH).gpa & ~0xFFF)
-            except GuestFault:
-                continue
-        return frames
-
-    # --- tables
-
-    def _table_with_room(self, gva: int) -> int:
-        """The last-level table of an address; when the pool is empty, everything else is dropped for it."""
-        try:
-            return self._leaf_table(gva & ~0xFFF)
-        except FramesExhaustedError:
-            self.drop_all()
-            return self._leaf_table(gva & ~0xFFF)
-
-    def _leaf_table(self, page: int) -> int:
-        found = self._leaf_tables.get(page >> 21)
-        if found is not None:
-            return found
-        table = self._root
-        for shift in (39, 30, 21):
-            index = page >> shift & 511
-            entry = self._frames.entry(table, index)
-            if not entry & P:
-                entry = self._frames.allocate() | TABLE
-                self._inner.append(entry & FRAME)
-                if shift == 39:
-                    self._root_slots.add(index)
-                self._frames.set_entry(table, index, entry)
-            table = entry & FRAME
-        self._leaf_tables[page >> 21] = table
-        return table
-
-    def drop_all(self) -> None:
-        """Forget every entry: CR3 was written, or what the tables mean has changed."""
-        for slot in self._root_slots:
-            self._frames.set_entry(self._root, slot, 0)
-        for table in self._inner:
-            self._frames.release(table)
-        self._inner.clear()
-        for known in (
-            self._root_slots,
-            self._leaf_tables,
-            self._aliases,
-            self._executable,
-            self._writable,
-            self._mixed,
-            self._large,
-        ):
-            known.clear()
-        self._vcpu.v.code_writable = 0
-        self._vcpu.set_root(self._root)
-
-    def drop(self, gva: int) -> None:
-        """INVLPG: forget one page, or everything where a large guest page was splintered."""
-        page = gva & ~0xFFF
-        if any((shift, page >> shift) in self._large for shift in (21, 22, 30)):
-            self.drop_all()
-            return
-        table = self._leaf_tables.get(page >> 21)
-        if table is not None and self._frames.entry(table, page >> 12 & 511) & P:
-            self._frames.set_entry(table, page >> 12 & 511, 0)
-            self._vcpu.new_epoch()
-            self._vcpu.flush_tlb()
+        lib.pv_shadow_fill(self._vcpu.v, gva, mapping.gpa, what, linear_rip, self._walked, mapping.n_tables)
 
     # --- memory as the guest's own CPU would reach it
 
     def host_write(self, gpa: int, data: bytes) -> None:
         """Write guest-physical memory on the guest's behalf; code that lies there is forgotten."""
         for frame in range(gpa & ~0xFFF, gpa + len(data), PAGE_BYTES):
-            self.protect_from_host_write(frame)
+            lib.pv_shadow_host_write(self._vcpu.v, frame, 0)
         self._memory.write(gpa, data)
 
-    def read_virtual(self, gva: int, n_bytes: int) -> bytes:
-        """Read at an address as the virtual CPU does. Raises GuestFault."""
-        return b"".join(self._memory.read(gpa, n) for gpa, n in self._pieces(gva, n_bytes, READ))
+    def _host_write_of_walker(self, gpa: int, data: bytes) -> None:
+        lib.pv_shadow_host_write(self._vcpu.v, gpa, 1)
+        self._memory.write(gpa, data)
 
-    def write_virtual(self, gva: int, data: bytes) -> None:
-        """Write at an address as the virtual CPU does, all or nothing. Raises GuestFault."""
+    def read_virtual(self, gva: int, n_bytes: int, access: Access = READ) -> bytes:
+        """Read at a linear address as the virtual CPU does. Raises GuestFault."""
+        return b"".join(
+            self._memory.read(gpa, n) if gpa + n <= self._memory.size_bytes else self._mmio_bytes(gpa, n)
+            for gpa, n in self._pieces(gva, n_bytes, access)
+        )
+
+    def write_virtual(self, gva: int, data: bytes, access: Access = WRITE) -> None:
+        """Write at a linear address as the virtual CPU does, all or nothing. Raises GuestFault."""
         done = 0
-        for gpa, n in list(self._pieces(gva, len(data), WRITE)):
-            self.host_write(gpa, data[done : done + n])
+        for gpa, n in self._pieces(gva, len(data), access):
+            if gpa + n <= self._memory.size_bytes:
+                self.host_write(gpa, data[done : done + n])
+            else:
+                for i in range(n):
+                    self._mmio.write(gpa + i, 1, data[done + i])
             done += n
+
+    def _mmio_bytes(self, gpa: int, n_bytes: int) -> bytes:
+        return bytes(self._mmio.read(gpa + i, 1) for i in range(n_bytes))
 
     def _pieces(self, gva: int, n_bytes: int, access: Access) -> list[tuple[int, int]]:
         pieces = []
-        at = gva
-        while at < gva + n_bytes:
-            n = min(PAGE_BYTES - (at & 0xFFF), gva + n_bytes - at)
-            gpa = self.tables.walk(at, access).gpa
-            if gpa + n > self._memory.size_bytes:
-                raise DomainCrash(
-                    f"the CPU accesses guest-physical {gpa:#x}, where there is no RAM and no device"
-                )
-            pieces.append((gpa, n))
+        at, end = gva, gva + n_bytes
+        while at < end:
+            n = min(PAGE_BYTES - (at & 0xFFF), end - at)
+            pieces.append((self.tables.walk(at & U64_MAX, access).gpa, n))
             at += n
         return pieces
 
 
-def access_of(error_code: int, vcpu: Vcpu) -> Access:
-    """What was attempted, from the real error code. The guest kernel is a supervisor, really as well."""
+def access_of(error_code: int) -> Access:
+    """What was attempted, from the real error code: kernel and user are really supervisor and user."""
+    if error_code & 4:
+        return USER_FETCH if error_code & 16 else USER_WRITE if error_code & 2 else USER_READ
     return FETCH if error_code & 16 else WRITE if error_code & 2 else READ

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The virtual CPU's privileged state: what the guest believes to have written.
 
-The real CPU keeps its own (shim/engine.c). This room has no twin: a paravirtual guest has no privileged
-state of its own.
+The real CPU keeps its own (shim/engine.c). The virtual privilege level needs no field: the kernel runs at the
+real CPL 1 and is the guest's ring 0, its user code at 3. This room has no twin: a paravirtual guest has no
+privileged state of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import MutableSequence
+from typing import Protocol, cast
+
+from pvisor.cpu.shim import ffi
 
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
 CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
@@ -26,54 +30,81 @@ RFLAGS_TF, RFLAGS_IF, RFLAGS_IOPL, RFLAGS_NT, RFLAGS_RF, RFLAGS_VM = (
 )
 
 PAT_AT_RESET = 0x0007_0406_0007_0406
+MISC_ENABLE_AT_RESET = 1
+"""Fast strings (SDM 4, table 2-2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableRegister:
-    """GDTR, IDTR: where a descriptor table lies."""
+class TableRegister(Protocol):
+    """GDTR, IDTR: where a descriptor table lies (`pv_table`)."""
 
-    base: int = 0
-    limit: int = 0xFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class SystemSegment:
-    """TR, LDTR: a selector and what its descriptor said."""
-
-    selector: int = 0
-    base: int = 0
-    limit: int = 0
+    base: int
+    limit: int
 
 
-@dataclass(slots=True)
-class CpuState:
-    """One vCPU's virtual privileged state. At the start: as PVH enters a guest, 32-bit and unpaged."""
+class SystemSegment(Protocol):
+    """TR, LDTR: a selector and what its descriptor said (`pv_segment`)."""
 
-    cr0: int = CR0_PE | CR0_ET
-    cr2: int = 0
-    cr3: int = 0
-    cr4: int = 0
-    cr8: int = 0
-    efer: int = 0
-    iopl: int = 0
-    gdtr: TableRegister = field(default_factory=TableRegister)
-    idtr: TableRegister = field(default_factory=TableRegister)
-    tr: SystemSegment = field(default_factory=lambda: SystemSegment(0, 0, 0x67))
-    ldtr: SystemSegment = field(default_factory=SystemSegment)
-    dr: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0, 0, 0xFFFF_0FF0, 0x400])
-    kernel_gs_base: int = 0
-    pat: int = PAT_AT_RESET
-    tsc_offset: int = 0
+    selector: int
+    base: int
+    limit: int
+    flags: int
 
-    @property
-    def is_long(self) -> bool:
-        """IA-32e mode: EFER.LMA."""
-        return bool(self.efer & EFER_LMA)
 
-    @property
-    def is_paged(self) -> bool:
-        """CR0.PG."""
-        return bool(self.cr0 & CR0_PG)
+class CpuState(Protocol):
+    """One vCPU's virtual privileged state: `pv_cpu` of native/cpu_state.h, which both tiers work on."""
+
+    cr0: int
+    cr2: int
+    cr3: int
+    cr4: int
+    efer: int
+    pdpte: MutableSequence[int]
+    dr: MutableSequence[int]
+    gdtr: TableRegister
+    idtr: TableRegister
+    tr: SystemSegment
+    ldtr: SystemSegment
+    star: int
+    lstar: int
+    cstar: int
+    fmask: int
+    kernel_gs_base: int
+    sysenter_cs: int
+    sysenter_esp: int
+    sysenter_eip: int
+    tsc_offset: int
+    tsc_adjust: int
+    tsc_aux: int
+    pat: int
+    misc_enable: int
+    iopl: int
+
+
+def new_cpu_state() -> CpuState:
+    """The state in which PVH and multiboot enter a guest: 32-bit protected mode, unpaged."""
+    state = cast(CpuState, ffi.new("pv_cpu *"))
+    state.cr0 = CR0_PE | CR0_ET
+    state.gdtr.limit = state.idtr.limit = 0xFFFF
+    state.tr.limit, state.tr.flags = 0x67, 0x8B00
+    state.dr[6], state.dr[7] = 0xFFFF_0FF0, 0x400
+    state.pat = PAT_AT_RESET
+    state.misc_enable = MISC_ENABLE_AT_RESET
+    return state
+
+
+def is_long(state: CpuState) -> bool:
+    """IA-32e mode: EFER.LMA."""
+    return bool(state.efer & EFER_LMA)
+
+
+def is_paged(state: CpuState) -> bool:
+    """CR0.PG."""
+    return bool(state.cr0 & CR0_PG)
+
+
+def is_canonical(address: int) -> bool:
+    """Are bits 63 to 47 equal? (SDM 1 3.3.7.1)"""
+    return address >> 47 in (0, 0x1FFFF)
 
 
 class GuestFault(Exception):  # noqa: N818 - an event of the guest, no error of ours

@@ -49,6 +49,12 @@ class HypervisorFrames:
         self._n_used += 1
         return HV_BASE + (self._n_used - 1) * PAGE_BYTES
 
+    def reserve_rest(self) -> tuple[int, int]:
+        """(address of the first, how many) of all frames that are left, for one who deals them out itself."""
+        first = HV_BASE + self._n_used * PAGE_BYTES
+        n_frames, self._n_used = self._n_frames - self._n_used, self._n_frames
+        return first, n_frames
+
     def release(self, frame: int) -> None:
         """Give a frame back."""
         self._free.append(frame)

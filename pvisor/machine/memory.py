@@ -40,6 +40,8 @@ class GuestMemory:
                 f"--memory: the host gives no {size_bytes >> 20}M ({error}); give less"
             ) from error
         self.size_bytes = size_bytes
+        self._words = memoryview(self._buffer).cast("Q")
+        self._halves = memoryview(self._buffer).cast("I")
 
     @property
     def buffer(self) -> mmap.mmap:
@@ -64,6 +66,20 @@ class GuestMemory:
     def read_u64(self, gpa: int) -> int:
         """One little-endian 64-bit word."""
         return int.from_bytes(self.read(gpa, 8), "little")
+
+    def read_u64_or_0(self, gpa: int) -> int:
+        """The aligned 64-bit word at or below gpa; 0 where there is no RAM. For page-table entries."""
+        try:
+            return self._words[gpa >> 3]
+        except IndexError:
+            return 0
+
+    def read_u32_or_0(self, gpa: int) -> int:
+        """The same for 32 bits."""
+        try:
+            return self._halves[gpa >> 2]
+        except IndexError:
+            return 0
 
     def write_u64(self, gpa: int, value: int) -> None:
         """Store one little-endian 64-bit word."""

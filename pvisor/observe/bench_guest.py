@@ -25,6 +25,7 @@ from pvisor.full.cpu import FullWing
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.machine.mmio import MmioBus
 from pvisor.para import paging, segments
 from pvisor.para.cpu import ParaWing
 from pvisor.para.start import hypercall_page, offered_features
@@ -113,8 +114,9 @@ class BenchGuest:
             self.vcpu.enable_natives(operation.mode)
 
     def _full_wing(self) -> Wing:
-        wing = FullWing(self._memory, self._frames, self.vcpu, IoPortBus())
-        self.vcpu.set_root(self._tables())
+        root = self._tables()
+        wing = FullWing(self._memory, self._frames, self.vcpu, IoPortBus(), MmioBus())
+        self.vcpu.set_root(root)
         self.vcpu.v.mirror_if = 1
         return wing
 

@@ -74,7 +74,7 @@ class ParaWing:
         for reason in ExitReason:
             if ExitReason.CLI <= reason < ExitReason.BUDGET:
                 table[reason] = interrupts.exception
-        table[ExitReason.SYSCALL] = interrupts.exception
+        table[ExitReason.SYSCALL] = table[ExitReason.SYSENTER] = interrupts.exception
         table[ExitReason.HYPERCALL] = self.hypercall
         table[ExitReason.IO_IN] = table[ExitReason.IO_OUT] = io_port
         table[ExitReason.CPUID] = self.cpuid_exit

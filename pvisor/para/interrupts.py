@@ -32,6 +32,8 @@ _INSTEAD = {
     ExitReason.IRET: "IRET to a selector or flags that the start state does not allow",
 }
 
+_NO_SYSTEM_CALLS = frozenset((ExitReason.SYSENTER, ExitReason.SYSRET, ExitReason.SYSEXIT))
+
 
 def exception(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """Any exception: the domain crashes, with a reason in words."""
@@ -45,6 +47,8 @@ def describe(exit: Exit) -> str:
         return f"page fault: {describe_page_fault(exit.cr2, exit.error_code)}"
     if reason is ExitReason.SYSCALL:
         return "#UD: SYSCALL outside the hypercall page is no hypercall; `call hypercall_page + 32 * number`"
+    if reason in _NO_SYSTEM_CALLS:
+        return f"#UD: {reason.name} is not there in ABI 1, which has no user mode"
     if reason is ExitReason.SOFT_INT:
         return f"#GP: INT {exit.vector:#04x} has no gate in ABI 1"
     if reason is ExitReason.INVALID_OPCODE:

@@ -14,8 +14,10 @@ from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import GuestMemory
+from pvisor.machine.mmio import MmioBus
+from pvisor.machine.timers import Timers
 from pvisor.para.start import abi_note
-from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, DomainConfig
+from pvisor.vmm.config import MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
 
 
 @dataclass(slots=True)
@@ -88,11 +90,14 @@ def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, fram
     from pvisor.full.console import COM1, N_IOPORTS, Uart
     from pvisor.full.cpu import FullWing
 
-    ioports = IoPortBus()
-    wing = FullWing(memory, frames, vcpu, ioports)
+    ioports, mmio = IoPortBus(), MmioBus()
+    wing = FullWing(memory, frames, vcpu, ioports, mmio)
+    vcpu.v.remedy = REMEDIES.index(config.remedy)
     domain = Domain(
         domid, config.name or image.path.name, memory, wing, [], console, input, WallClock(config.epoch_s)
     )
+    timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
+    timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
     ioports.attach(COM1, N_IOPORTS, Uart(console, input, lambda: vcpu.exit.virtual_ns))
     ioports.attach(power.PM1A_CNT, 2, power.PowerControl(domain.end))
     ioports.attach(power.DEBUG_EXIT, 4, power.DebugExit(domain.end))

@@ -12,6 +12,8 @@ from pvisor.machine.clock import DEFAULT_EPOCH_S
 
 MODES = ("auto", "full", "para")
 TIERS = ("native", "python")
+REMEDIES = ("none", "patch")
+"""What is done about sensitive instructions that do not trap: enum pv_remedy of the engine."""
 TRANSPORTS = ("syscall", "vmcall", "int")
 DEFAULT_MEMORY_BYTES = 64 << 20
 MAX_BACKTRACE = 32
@@ -32,6 +34,7 @@ class DomainConfig:
     timeout_s: float | None = None
     epoch_s: int = DEFAULT_EPOCH_S
     debug_abi: bool = False
+    remedy: str = "patch"
     time_exits: bool = False
     without_natives: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()

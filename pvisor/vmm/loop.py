@@ -22,8 +22,11 @@ from pvisor.domain.outcome import (
 )
 from pvisor.errors import DomainCrash
 
-HOOK_STOP, TRACE_FULL, BUDGET, KICK = (
-    ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK)  # fmt: skip
+HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE = (
+    ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
+    ExitReason.DEADLINE)  # fmt: skip
+MAX_DEADLINES_ASLEEP = 1_000_000
+"""After so many deadlines, none of which woke the guest, nothing will: a timer that it has masked goes on."""
 
 IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
 BUDGET_USED = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest used up its instructions (--max-insns)")
@@ -83,9 +86,22 @@ class RunLoop:
         if outcome is Outcome.STOP:
             return self._domain.ending
         if outcome is Outcome.BLOCK:
-            self._domain.end(IDLE)
-            return self._domain.ending
+            return self._wait()
         return None
+
+    def _wait(self) -> Ending | None:
+        """The vCPU waits: virtual time moves on, from deadline to deadline, until one of them wakes it."""
+        domain, vcpu, timers = self._domain, self._vcpu, self._domain.timers
+        for _ in range(MAX_DEADLINES_ASLEEP):
+            if domain.ending is not None or (vcpu.virtual_if and vcpu.event_pending):
+                return domain.ending
+            due_ns = timers.next_due_ns if vcpu.virtual_if else None
+            if due_ns is None:
+                break
+            vcpu.skip_to(due_ns)
+            timers.run_due()
+        domain.end(IDLE)
+        return domain.ending
 
     def _stopped(self, reason: int) -> Outcome:
         """The hypervisor wanted its CPU back."""
@@ -98,6 +114,9 @@ class RunLoop:
         if reason == TRACE_FULL:
             self._drain_trace()
             return Outcome.RESUME
+        if reason == DEADLINE:
+            self._domain.timers.run_due()
+            return Outcome.STOP if domain.ending is not None else Outcome.RESUME
         if reason == BUDGET:
             return domain.end(BUDGET_USED)
         if reason == KICK:

@@ -58,6 +58,8 @@ PRIVILEGED: dict[str, tuple[str, R, int]] = {
     "lss esp, [rax+4]": ("0fb26004", R.SEGMENT_LOAD, SELECTOR),
     "lfs ecx, [rax+4]": ("0fb44804", R.SEGMENT_LOAD, SELECTOR),
     "lgs ecx, [rax+4]": ("0fb54804", R.SEGMENT_LOAD, SELECTOR),
+    "sysretq": ("480f07", R.SYSRET, 0),
+    "sysexit": ("0f35", R.SYSEXIT, 0),
 }
 
 INVALID = {
@@ -65,7 +67,6 @@ INVALID = {
     "invpcid rax, [rax]": "660f388200", "vmrun": "0f01d8", "rsm": "0faa", "ud2": "0f0b", "vmmcall": "0f01d9",
     "vmcall": "0f01c1", "vmresume": "0f01c3", "mov cs, dx": "8eca", "into": "ce", "push es": "06",
     "rdfsbase rax": "f3480faec0", "wrgsbase rax": "f3480faed8", "xgetbv": "0f01d0",
-    "sysretq": "480f07", "sysexit": "0f35", "sysenter": "0f34", "sysenter with a prefix": "480f34",
     "rdrand rax": "480fc7f0", "rdseed rax": "480fc7f8",
 }  # fmt: skip
 
@@ -118,6 +119,16 @@ def test_what_this_cpu_does_not_have_is_an_invalid_opcode(rig: MakeRig, name: st
     assert r.insn().startswith(code)
     assert r.vcpu.n_instructions == 3
     r.regs.rip = CODE + 3 + len(code)
+    r.expect(R.HLT, 3 + len(code))
+
+
+@pytest.mark.parametrize("code", [b"\x0f\x34", b"\x48\x0f\x34"], ids=["plain", "with a prefix"])
+def test_sysenter_is_handed_over(rig: MakeRig, code: bytes) -> None:
+    r = rig(NOP * 3 + code + HLT)
+    r.expect(R.SYSENTER, 3)
+    assert (r.regs.rip, r.exit.next_rip) == (CODE + 3, CODE + 3 + len(code))
+    assert r.vcpu.n_instructions == 3
+    r.regs.rip = r.exit.next_rip
     r.expect(R.HLT, 3 + len(code))
 
 

@@ -38,6 +38,7 @@ class FakeExit:
     n_insn: int = 0
     insn: MutableSequence[int] = field(default_factory=lambda: [0] * 16)
     retired: int = 0
+    stepping: int = 0
     outcome: int = 0
     n_ops: int = 0
     ops: MutableSequence[int] = field(default_factory=lambda: [0] * 6)
@@ -68,6 +69,9 @@ class FakeVcpu:
         self.exit: Exit = FakeExit()
         self.regs: Registers = FakeRegisters()
         self.virtual_if = False
+        self.event_pending = False
+        self.idle_ns = 0
+        self.deadline_ns: int | None = None
         self.on_hook_exit: Callable[[], bool] = lambda: True
         self.rflags = 2
         self.error = ""
@@ -101,7 +105,15 @@ class FakeVcpu:
     @property
     def virtual_ns(self) -> int:
         """Virtual time now."""
-        return self.n_instructions
+        return self.n_instructions + self.idle_ns
+
+    def set_deadline(self, due_ns: int | None) -> None:
+        """A script has its DEADLINE exits where it wants them."""
+        self.deadline_ns = due_ns
+
+    def skip_to(self, due_ns: int) -> None:
+        """Let virtual time pass."""
+        self.idle_ns += max(0, due_ns - self.virtual_ns)
 
     def shadow_next_block(self) -> None:
         """STI's shadow."""

@@ -27,12 +27,12 @@ class InterruptRequest:
 
     def __init__(self, wing: FullWing, vcpu: UnicornVcpu) -> None:
         self._vcpu = vcpu
-        self._vector: int | None = None
-        wing.pending_vector = self.take
+        self._vector = 0
+        wing.interrupt_source = self
 
-    def take(self) -> int | None:
-        vector, self._vector = self._vector, None
-        return vector
+    def acknowledge(self) -> int:
+        self._vcpu.v.event_pending = 0
+        return self._vector
 
     def read(self, offset: int, size_bytes: int) -> int:
         return 0

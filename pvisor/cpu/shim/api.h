@@ -34,6 +34,23 @@ int pv_flush_tlb(pv_vcpu *v);
 void pv_new_epoch(pv_vcpu *v);
 int pv_forget_code(pv_vcpu *v, uint64_t gva);
 
+/*
+ * Shadow tables (shadow.h), made of the hypervisor's frames [first_table, first_table + n_tables). A key names
+ * an address space; 0 is none. `rip`: the linear address of the instruction that is served; `tables`: the guest's
+ * tables from which a mapping was read.
+ */
+int pv_shadow_open(pv_vcpu *v, uint32_t first_table, uint32_t n_tables);
+void pv_shadow_switch(pv_vcpu *v, uint64_t key);
+void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint64_t rip, const uint64_t *tables,
+                    uint32_t n_tables);
+void pv_shadow_drop(pv_vcpu *v, uint64_t gva);
+void pv_shadow_drop_all(pv_vcpu *v);
+void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker);
+
+/* Replaced instructions: how many are there now, how many were ever, and bytes as the guest wrote them. */
+uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever);
+void pv_original_code(pv_vcpu *v, uint64_t gpa, void *bytes, uint32_t n_bytes);
+
 /* Guest-virtual memory through the real tables. Whole range or nothing: 0, or -1. */
 int pv_translate(pv_vcpu *v, uint64_t gva, uint64_t *physical, uint64_t *rights);
 int pv_copy_in(pv_vcpu *v, uint64_t gva, void *into, uint64_t n_bytes);

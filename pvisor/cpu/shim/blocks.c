@@ -7,26 +7,48 @@
  * nanosecond a block, so what is rare is behind one comparison.
  */
 #include "api.h"
-#include "shim.h"
+#include "shadow.h"
 
 /*
  * The count of a block depends on its bytes, its length and the mode. Within one epoch an address holds the
- * same bytes in the same mode; the length tells apart blocks that were cut at different places. The epoch
- * changes with the tables, with W^X flips and with the code segment.
+ * same bytes; the length tells apart blocks that were cut at different places, the key's mode bits code of 16,
+ * 32 and 64 bits, of kernel and user. The epoch changes with the tables and with W^X flips; each shadow root has
+ * epochs of its own. A block that is not found is also looked through for sensitive instructions.
  */
 static struct slot *find_slot(struct engine *e, uint64_t address)
 {
     return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
 }
 
-void new_epoch(struct engine *e)
+static uint64_t key_of(const struct engine *e, uint64_t address, uint32_t hflags)
 {
-    e->epoch += EPOCH;
-    if (e->epoch == 0) { /* all numbers are used up: forget what bears them, and begin again */
+    uint64_t mode = (uint64_t)(hflags & HF_CS64) << 33 | (uint64_t)(hflags & HF_CS32) << 45 | (uint64_t)(hflags & 2) << 49;
+    return address ^ (e->epoch | mode);
+}
+
+/* A number that no key bears yet. */
+void take_epoch(struct engine *e)
+{
+    e->last_epoch += EPOCH;
+    if (e->last_epoch == 0) { /* all are used up: forget what bears them, and begin again */
         memset(e->slots, 0, sizeof e->slots);
         memset(e->tails, 0, sizeof e->tails);
         e->code_epoch = 0;
-        e->epoch = EPOCH;
+        e->generation++;
+        e->last_epoch = EPOCH;
+    }
+    e->epoch = e->last_epoch;
+}
+
+/* Any address, in any address space, may hold other code from now on. */
+void new_epoch(struct engine *e)
+{
+    e->generation++;
+    take_epoch(e);
+    if (e->shadow) {
+        struct root *root = &e->shadow->roots[e->shadow->current];
+        root->epoch = e->epoch;
+        root->generation = e->generation;
     }
 }
 
@@ -37,8 +59,8 @@ static struct slot *count_block(struct engine *e, uint64_t address, uint32_t siz
     unicorn.ctl(e->uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &block);
     slot->n_insns = block.icount;
     slot->size_bytes = size;
-    slot->key = address ^ e->epoch;
-    if (unlikely(e->v.code_writable))
+    slot->key = e->block_key;
+    if (unlikely(e->v.code_writable || (e->shadow && e->shadow->n_mixed && is_mixed(e, address))))
         slot->size_bytes = 0;
     if (unlikely(e->n_operations) && begins_or_ends_operation(e, address)) {
         slot->size_bytes = 0; /* never found again: a probed block comes here every time */
@@ -54,7 +76,9 @@ void refresh_limit(struct engine *e)
     bool event = v->event_pending && v->virtual_if;
     bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
     /* Stored before kick is read, and not only in program order: a kick of another thread must not be lost. */
-    __atomic_store_n(&v->limit, event || trace_full ? 0 : v->budget, __ATOMIC_SEQ_CST);
+    uint64_t deadline = v->deadline_ns > v->idle_ns ? v->deadline_ns - v->idle_ns : 0;
+    uint64_t limit = deadline < v->budget ? deadline : v->budget;
+    __atomic_store_n(&v->limit, event || trace_full ? 0 : limit, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         v->limit = 0;
 }
@@ -89,7 +113,7 @@ static void restore_ring(struct engine *e, uint64_t address)
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
-    if ((current_hflags(e) & HF_CPL) == 0) {
+    if ((current_hflags(e) & 1) == 0) {
         restore_ring(e, address);
         return;
     }
@@ -103,12 +127,21 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_KICK, address);
     else if (v->event_pending && v->virtual_if && v->sti_insns != v->insns)
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+    else if (v->insns + v->idle_ns >= v->deadline_ns)
+        stop_at_block(e, PV_EXIT_DEADLINE, address);
     else if (v->insns + e->block_insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {
         v->insns += e->block_insns;
         refresh_limit(e);
     }
+}
+
+/* The ring is 1 or 3, and 3 is not that of virtual-8086 mode. */
+static inline bool is_deprivileged(struct engine *e)
+{
+    uint32_t cpl = current_hflags(e) & HF_CPL;
+    return cpl == 1 || (cpl == 3 && !(*state32(e, e->at.eflags) & RFLAGS_VM));
 }
 
 /* The block's size, as its slot has it, and its instructions are credited. A leaf but for what is rare. */
@@ -118,7 +151,7 @@ static inline void enter_block(struct engine *e, uint64_t address, const struct 
     e->block_bytes = size;
     e->block_insns = slot->n_insns;
     uint64_t insns = e->v.insns + slot->n_insns;
-    if (unlikely(insns > e->v.limit || (current_hflags(e) & HF_CPL) != 1))
+    if (unlikely(insns > e->v.limit || !is_deprivileged(e)))
         look_up(e, address);
     else
         e->v.insns = insns;
@@ -126,6 +159,12 @@ static inline void enter_block(struct engine *e, uint64_t address, const struct 
 
 static __attribute__((noinline)) void enter_new_block(struct engine *e, uint64_t address, uint32_t size)
 {
+    if (e->v.remedy == PV_REMEDY_PATCH && patch_block(e, address, size)) {
+        uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+        e->block_insns = 0;
+        unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip); /* it is translated anew, and comes here again */
+        return;
+    }
     enter_block(e, address, count_block(e, address, size), size);
 }
 
@@ -134,7 +173,8 @@ void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     (void)uc;
     struct engine *e = user;
     const struct slot *slot = find_slot(e, address);
-    if (likely(slot->key == (address ^ e->epoch) && slot->size_bytes == size))
+    uint64_t key = e->block_key = key_of(e, address, current_hflags(e));
+    if (likely(slot->key == key && slot->size_bytes == size))
         enter_block(e, address, slot, slot->size_bytes);
     else
         enter_new_block(e, address, size);
@@ -155,7 +195,7 @@ uint32_t insns_before(struct engine *e, uint64_t rip)
 {
     if (rip == e->block_address)
         return 0;
-    uint64_t key = e->block_address ^ e->epoch;
+    uint64_t key = e->block_key;
     struct tail *tail = &e->tails[(rip ^ (rip >> 11) ^ e->block_address) & (N_TAILS - 1)];
     if (likely(!e->v.code_writable && tail->used && tail->key == key && tail->rip == rip))
         return tail->before;

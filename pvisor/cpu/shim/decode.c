@@ -57,3 +57,16 @@ int count_instructions(const uint8_t *code, size_t n_bytes, uint32_t width)
     pthread_mutex_unlock(&one_caller);
     return n;
 }
+
+/* Length of the first instruction in bytes, or 0 where there is none. */
+uint32_t instruction_length(const uint8_t *code, size_t n_bytes, uint32_t width)
+{
+    uint64_t address = 0;
+    const uint8_t *begin = code;
+    if (!capstone.disasm_iter)
+        return 0;
+    pthread_mutex_lock(&one_caller);
+    bool found = capstone.disasm_iter(capstone.handle[width], &code, &n_bytes, &address, capstone.insn[width]);
+    pthread_mutex_unlock(&one_caller);
+    return found ? (uint32_t)(code - begin) : 0;
+}

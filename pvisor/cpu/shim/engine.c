@@ -20,7 +20,8 @@ bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ra
     e->hv = hv;
     e->ram_bytes = ram_bytes;
     e->hv_bytes = hv_bytes;
-    e->epoch = EPOCH;
+    e->generation = 1;
+    take_epoch(e);
     if (unicorn.open(UC_ARCH_X86, UC_MODE_64, &e->uc))
         return false;
     if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SANDYBRIDGE))
@@ -67,6 +68,7 @@ bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ra
 
 void close_engine(struct engine *e)
 {
+    close_shadow(e);
     if (e->context)
         unicorn.context_free(e->context);
     if (e->uc)
@@ -84,6 +86,7 @@ pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, voi
     e->v.owner = owner;
     e->v.budget = UINT64_MAX;
     e->v.sti_insns = UINT64_MAX;
+    e->v.deadline_ns = UINT64_MAX;
     if (!probed.repair || !open_engine(e, probed.repair, ram, ram_bytes, hv, hv_bytes) || !track_for_signals(e)) {
         pv_close(&e->v);
         return NULL;
@@ -123,7 +126,6 @@ void set_segment(struct engine *e, int index, const pv_segment *segment)
         flags |= (code & (1u << 22) ? HF_CS32 : 0) | (stack & (1u << 22) ? HF_SS32 : 0) |
                  (bases || !(code & (1u << 22)) ? HF_ADDSEG : 0);
     *hflags = flags;
-    new_epoch(e); /* the same address may be other code in the other mode */
 }
 
 void pv_set_segment(pv_vcpu *v, int index, const pv_segment *segment)

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "shim.h"
 
+enum { HLT = 0xf4, RFLAGS_TF = 1 << 8 };
 enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, HYPERCALL_VECTOR = 0x82 };
 enum { SAMPLE_EVERY = 64 };
 
@@ -28,10 +29,13 @@ bool serve_natively(struct engine *e, native_handler *handler)
     return handler(e);
 }
 
-/* Native when there is a handler and it wants to; else the run stops and Python gets the exit. */
+/*
+ * Native when there is a handler and it wants to; else the run stops and Python gets the exit. So it does while the
+ * guest steps: the debug exception after an emulated instruction is Python's work.
+ */
 static void dispatch(struct engine *e, native_handler *handler)
 {
-    if (handler && serve_natively(e, handler)) {
+    if (handler && !(*state32(e, e->at.eflags) & RFLAGS_TF) && serve_natively(e, handler)) {
         e->served_natively = true;
         complete_exit(e);
     } else {
@@ -91,6 +95,20 @@ static void soft_int(struct engine *e, uint32_t vector, uint64_t next_rip)
     dispatch(e, e->native[PV_EXIT_SOFT_INT]);
 }
 
+/* What guest user code may do with the virtual CPU; all else that is privileged is its #GP (SDM 3A 5.9). */
+static bool user_may(uint32_t reason)
+{
+    switch (reason) {
+    case PV_EXIT_SEGMENT_LOAD: case PV_EXIT_FAR_TRANSFER: case PV_EXIT_IRET:
+    case PV_EXIT_CLI: case PV_EXIT_STI: /* as IOPL says */
+    case PV_EXIT_PUSHF: case PV_EXIT_POPF: case PV_EXIT_DESCRIPTOR_STORE: case PV_EXIT_SMSW:
+    case PV_EXIT_SEGMENT_QUERY: case PV_EXIT_USER_IO: case PV_EXIT_USER_RDTSC:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, const uint8_t *code, uint32_t n)
 {
     switch (vector) {
@@ -101,7 +119,9 @@ static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, con
     }
     uint32_t reason = classify(code, n, in_64bit_code(e));
     bool takes_selector = reason == PV_EXIT_SEGMENT_LOAD || reason == PV_EXIT_FAR_TRANSFER || reason == PV_EXIT_IRET;
-    return error && !takes_selector ? PV_EXIT_GENERAL_PROTECTION : reason;
+    if ((error && !takes_selector) || (in_user_code(e) && !user_may(reason)))
+        return PV_EXIT_GENERAL_PROTECTION;
+    return reason;
 }
 
 /* CLI and STI: one byte says all, so the exit needs no more than that. */
@@ -110,6 +130,8 @@ static bool quick_trap(struct engine *e, uint64_t rip)
     uint64_t linear = linear_of(e, rip);
     const uint8_t *code = code_at(e, linear);
     if (unlikely(!code))
+        return false;
+    if (in_user_code(e))
         return false;
     uint32_t reason = code[0] == 0xfa ? PV_EXIT_CLI : code[0] == 0xfb ? PV_EXIT_STI : PV_EXIT_NONE;
     if (!reason)
@@ -125,13 +147,18 @@ static bool quick_trap(struct engine *e, uint64_t rip)
     return true;
 }
 
-/* How many prefixes stand before the opcode of CLI, STI or HLT. */
-static uint32_t prefixes(const uint8_t *insn)
+/* Length of CLI, STI, HLT, PUSHF or POPF: its prefixes and one byte. */
+static uint32_t length_of_simple(const uint8_t *insn)
 {
     uint32_t n = 0;
-    while (insn[n] != 0xfa && insn[n] != 0xfb && insn[n] != 0xf4)
+    while (insn[n] != 0xfa && insn[n] != 0xfb && insn[n] != 0xf4 && (insn[n] & 0xfe) != 0x9c)
         n++;
-    return n;
+    return n + 1;
+}
+
+static bool is_simple(uint32_t reason)
+{
+    return reason <= PV_EXIT_HLT || reason == PV_EXIT_PUSHF || reason == PV_EXIT_POPF;
 }
 
 static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, uint32_t error)
@@ -141,11 +168,16 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
     uint64_t linear = linear_of(e, rip);
     uncredit_from(e, linear);
     x->n_insn = fetch(e, linear, x->insn, 16);
+    if (x->insn[0] == HLT && vector == VECTOR_GP && !error) {
+        uint8_t original = original_byte(e, linear);
+        x->insn[0] = original ? original : HLT;
+    }
     uint32_t reason = reason_of(e, vector, error, x->insn, x->n_insn);
-    open_exit(e, reason, rip, reason <= PV_EXIT_HLT ? rip + prefixes(x->insn) + 1 : 0);
+    open_exit(e, reason, rip, is_simple(reason) ? rip + length_of_simple(x->insn) : 0);
     x->vector = reason == PV_EXIT_INVALID_OPCODE ? VECTOR_UD : vector;
     x->error_code = reason == PV_EXIT_INVALID_OPCODE ? 0 : error;
-    x->n_ops = reason < PV_EXIT_GENERAL_PROTECTION ? 0 : 2; /* an emulation has operands of its own */
+    /* An emulation has operands of its own. */
+    x->n_ops = reason < PV_EXIT_GENERAL_PROTECTION || reason >= PV_EXIT_PUSHF ? 0 : 2;
     x->ops[0] = x->vector;
     x->ops[1] = x->error_code;
     if (vector == VECTOR_PF) {
@@ -233,7 +265,7 @@ static void on_syscall(uc_engine *uc, void *user)
     state_store(e);
 }
 
-/* SYSENTER is not offered. Without this hook Unicorn would jump to an address that the guest cannot set. */
+/* Without this hook Unicorn would jump to an address that the guest cannot set. */
 static void on_sysenter(uc_engine *uc, void *user)
 {
     (void)uc;
@@ -243,8 +275,10 @@ static void on_sysenter(uc_engine *uc, void *user)
     state_load(e);
     /* It ends its block; the engine adds its length to RIP when the hook returns. */
     uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip);
-    fault(e, VECTOR_UD, 0);
-    e->v.regs->rip = rip - length;
+    uncredit_from(e, linear_of(e, rip));
+    open_exit(e, PV_EXIT_SYSENTER, rip, rip + length);
+    dispatch(e, e->native[PV_EXIT_SYSENTER]);
+    e->v.regs->rip -= length;
     state_store(e);
 }
 

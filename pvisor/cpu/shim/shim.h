@@ -10,7 +10,8 @@
  *   run.c          the way in and out    walk.c      real page tables
  *   trace.c        records, counters     decode.c    instruction lengths (capstone)
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
- *   natives.c      native handlers
+ *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
+ *   sensitive.c    instructions that x86 does not trap
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
 #ifndef PV_SHIM_H
@@ -49,8 +50,8 @@ struct tail {              /* instructions before `rip` in the block at `address
     uint32_t used;
 };
 
-/* One epoch: the upper 16 bits of a key, which canonical addresses leave alike. */
-#define EPOCH (1ull << 48)
+/* A key's upper 16 bits, which canonical addresses leave alike: 13 of the epoch, 3 of the mode (blocks.c). */
+#define EPOCH (1ull << 51)
 #define N_SLOTS 8192u
 #define N_TAILS 2048u
 #define N_OPERATIONS 64u
@@ -70,6 +71,8 @@ struct native {                /* one native handler, offered by a wing */
     native_handler *handler;
 };
 
+struct shadow;
+
 struct open_operation {            /* a call of a probed function that has not returned yet */
     uint32_t index;
     uint64_t return_address, rsp;
@@ -87,6 +90,9 @@ struct engine {
     uint64_t ram_bytes, hv_bytes;
 
     uint64_t epoch;            /* changes whenever an address may hold other code */
+    uint64_t last_epoch;       /* the latest that was given out */
+    uint64_t generation;       /* changes when all epochs given out so far are void */
+    uint64_t block_key;
     uint64_t block_address;
     uint32_t block_bytes, block_insns;
     uint64_t code_page, code_epoch;
@@ -104,6 +110,9 @@ struct engine {
     uint8_t native_ioport[2][65536]; /* by IN or OUT and I/O port: 1 + an index into native_io, or 0 */
     native_handler *native_io[64];
     uint32_t n_native_io;
+
+    struct shadow *shadow;     /* NULL: the tables in CR3 are nobody's shadow */
+    uint64_t n_patches, n_patches_ever;
 
     pv_record *records;        /* NULL: no trace */
     uint32_t n_records;
@@ -162,6 +171,12 @@ static inline bool in_64bit_code(struct engine *e)
     return current_hflags(e) & HF_CS64;
 }
 
+/* --- shadow.c, sensitive.c */
+void close_shadow(struct engine *e);
+bool patch_block(struct engine *e, uint64_t address, uint32_t size);
+void undo_patches(struct engine *e, uint32_t frame);
+uint8_t original_byte(struct engine *e, uint64_t linear);
+
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
 
@@ -171,6 +186,12 @@ static inline void answer_hypercall(struct engine *e)
     gpr[RAX] = (uint64_t)e->v.exit.result;
     if (unlikely(e->v.debug_abi))
         gpr[RCX] = gpr[R11] = POISON;
+}
+
+/* The guest's kernel runs in ring 1, its user code in ring 3. */
+static inline bool in_user_code(struct engine *e)
+{
+    return (current_hflags(e) & HF_CPL) == 3;
 }
 
 /* RIP is relative to CS.base outside 64-bit code; blocks and code bytes are found by linear addresses. */
@@ -192,6 +213,7 @@ void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void refresh_limit(struct engine *e);
 void new_epoch(struct engine *e);
+void take_epoch(struct engine *e);
 uint32_t insns_before(struct engine *e, uint64_t rip);
 
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */
@@ -220,6 +242,7 @@ void complete_exit(struct engine *e);
 uint64_t host_ns(void);
 bool begins_or_ends_operation(struct engine *e, uint64_t address);
 void follow_operation(struct engine *e, uint64_t address);
+uint32_t instruction_length(const uint8_t *code, size_t n_bytes, uint32_t width);
 int count_instructions(const uint8_t *code, size_t n_bytes, uint32_t width); /* 0, 1, 2: 16, 32, 64 bits */
 bool track_for_signals(struct engine *e);
 void untrack_for_signals(struct engine *e);
@@ -234,6 +257,7 @@ static inline void open_exit(struct engine *e, uint32_t reason, uint64_t rip, ui
     x->virtual_ns = e->v.insns + e->v.idle_ns;
     x->in_hook = 0;
     x->retired = 0;
+    x->stepping = *state32(e, e->at.eflags) >> 8 & 1;
     x->outcome = 0;
     x->n_ops = 0;
     x->result = 0;

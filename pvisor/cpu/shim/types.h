@@ -88,6 +88,23 @@ enum pv_device {
     PV_DEVICES = 8
 };
 
+/* What a shadow entry may be (pv_shadow_fill): what the guest's tables allow now, and what was attempted. */
+enum pv_fill {
+    PV_FILL_WRITABLE = 1,      /* and dirty, so that no store is missed */
+    PV_FILL_USER = 2,
+    PV_FILL_NO_EXECUTE = 4,
+    PV_FILL_LARGE = 8,         /* a part of a large page; its shift stands above PV_FILL_SHIFT */
+    PV_FILL_WRITE = 16,        /* attempted: a store */
+    PV_FILL_FETCH = 32,        /* attempted: an instruction fetch */
+    PV_FILL_SHIFT = 8          /* by how much the shift of a large page is moved up */
+};
+
+/* What is done about instructions that are sensitive and do not trap (sensitive.c). */
+enum pv_remedy {
+    PV_REMEDY_NONE = 0,        /* nothing: the guest sees the hole that x86 has */
+    PV_REMEDY_PATCH = 1        /* they are replaced by an instruction that traps */
+};
+
 /* How the state of Unicorn's CPU is reached (state.c). */
 enum pv_repair {
     PV_REPAIR_NONE = 0,
@@ -114,6 +131,7 @@ typedef struct pv_exit {
     uint32_t n_insn;       /* traps: how many bytes of insn are valid */
     uint8_t insn[16];      /* traps: the bytes at rip, as far as they are mapped */
     uint32_t retired;      /* 1: the exiting instruction was emulated, so it counts as executed */
+    uint32_t stepping;     /* traps, SYSCALL, SYSENTER: the real RFLAGS.TF, so an emulation ends with #DB */
     uint32_t outcome;      /* what was decided, for the trace (domain.Outcome) */
     uint32_t n_ops;        /* how many of ops the trace keeps */
     uint64_t ops[6];       /* operands by reason (observe/trace_file.py names them) */
@@ -185,6 +203,7 @@ typedef struct pv_vcpu {
     uint32_t raw_vmcall;       /* [H] VMCALL outside the page is a hypercall, too */
     uint32_t code_writable;    /* [H] some code can change without a fault: count each block anew */
     uint32_t debug_abi;        /* [H] poison what a hypercall clobbers */
+    uint32_t remedy;           /* [H] enum pv_remedy */
     uint32_t time_exits;       /* [H] sample the host time of native exits */
     uint32_t mirror_if;        /* [H] keep virtual_if in the real RFLAGS.IF, so that PUSHF is right */
     uint32_t repair;           /* [S] enum pv_repair */

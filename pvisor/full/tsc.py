@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A PC guest's time: the TSC, intercepted. It counts virtual nanoseconds (1 GHz). Twin of para/timer.py."""
+"""The time-stamp counter, intercepted: virtual nanoseconds (1 GHz), and what the guest adds to them.
+
+This room has no twin: a paravirtual guest asks for the time, or reads the real TSC's intercept as it is.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Instructions that x86 lets a deprivileged kernel run although they show or change privileged state, so that
+ * trap-and-emulate alone is wrong on it (Popek and Goldberg 1974; for x86: Robin and Irvine 2000).
+ *
+ * A block that is about to run for the first time is looked through; each sensitive instruction's first byte
+ * is replaced by HLT, which traps at any ring but 0. A patch belongs to the frame: it holds under every alias,
+ * and is undone before the frame can be written to (shadow_frames.c). What stands here for each:
+ *
+ *   PUSHF POPF              IF, IOPL are virtual; POPF drops a change of IF silently
+ *   SGDT SMSW               the real GDTR has limit 0; the real CR0 pages and write-protects
+ *   SIDT SLDT STR           the real registers are not the guest's
+ *   LAR LSL VERR VERW       they look into the real GDT
+ *   IN OUT INS OUTS         of user code only: the engine does not check IOPL
+ *   RDTSC RDTSCP            of user code only, for the guest's CR4.TSD
+ *
+ * MOV and PUSH of segment registers are no problem here: the visible selectors are the guest's own.
+ */
+#include "shadow.h"
+#include "api.h"
+
+#include <stdlib.h>
+
+enum { TRAPPING = 0xf4 }; /* HLT */
+
+static bool is_prefix(uint8_t byte, bool mode64)
+{
+    switch (byte) {
+    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+    case 0xf0: case 0xf2: case 0xf3:
+        return true;
+    default:
+        return mode64 && (byte & 0xf0) == 0x40; /* REX */
+    }
+}
+
+static bool is_sensitive_0f(const uint8_t *op, bool user)
+{
+    uint8_t reg = (op[1] >> 3) & 7;
+    switch (op[0]) {
+    case 0x00: return reg <= 1 || reg == 4 || reg == 5;                  /* SLDT STR VERR VERW */
+    case 0x01:
+        if (op[1] == 0xf9)
+            return user;                                                 /* RDTSCP */
+        return reg == 4 || (reg <= 1 && op[1] < 0xc0);                   /* SMSW; SGDT SIDT */
+    case 0x02: case 0x03: return true;                                   /* LAR LSL */
+    case 0x31: return user;                                              /* RDTSC */
+    default: return false;
+    }
+}
+
+/* `insn`: a whole instruction of n_bytes, with at least two readable bytes behind it. */
+static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, bool mode64, bool user)
+{
+    const uint8_t *end = insn + n_bytes;
+    while (insn < end && is_prefix(*insn, mode64))
+        insn++;
+    if (insn == end)
+        return false;
+    switch (*insn) {
+    case 0x9c: case 0x9d: return true;
+    case 0x0f: return is_sensitive_0f(insn + 1, user);
+    case 0x6c: case 0x6d: case 0x6e: case 0x6f:
+    case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef:
+        return user;
+    default: return false;
+    }
+}
+
+/* Is there a byte with which a sensitive instruction could begin, prefixes apart? Most blocks have none. */
+static bool is_suspicious(const uint8_t *code, uint32_t n, bool user)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t byte = code[i];
+        if (byte == 0x9c || byte == 0x9d || (byte == 0x0f && (code[i + 1] <= 3 || code[i + 1] == 0x31)))
+            return true;
+        if (user && ((byte & 0xfc) == 0x6c || (byte & 0xf4) == 0xe4))
+            return true;
+    }
+    return false;
+}
+
+static bool patch(struct engine *e, uint64_t linear)
+{
+    struct shadow *s = e->shadow;
+    uint64_t physical, rights;
+    if (!walk(e, linear, &physical, &rights) || physical >= e->ram_bytes)
+        return false;
+    uint32_t frame = (uint32_t)(physical / PAGE_BYTES);
+    if (!s->originals[frame] && !(s->originals[frame] = calloc(1, PAGE_BYTES)))
+        return false;
+    s->originals[frame][physical & (PAGE_BYTES - 1)] = e->ram[physical];
+    s->flags[frame] |= FRAME_PATCHED;
+    e->ram[physical] = TRAPPING;
+    e->n_patches++;
+    e->n_patches_ever++;
+    return true;
+}
+
+/* True: something was replaced, so the block must be translated anew. */
+bool patch_block(struct engine *e, uint64_t address, uint32_t size)
+{
+    uint8_t code[4096 + 32] = {0};
+    bool mode64 = in_64bit_code(e), user = (current_hflags(e) & HF_CPL) == 3, patched = false;
+    if (!e->shadow || size > 4096)
+        return false;
+    uint32_t n = fetch(e, address, code, size);
+    if (!is_suspicious(code, n, user))
+        return false;
+    uint32_t width = mode64 ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0;
+    for (uint32_t at = 0; at < n;) {
+        uint32_t length = instruction_length(code + at, n - at, width);
+        if (!length)
+            break;
+        if (is_sensitive(code + at, length, mode64, user))
+            patched |= patch(e, address + at);
+        at += length;
+    }
+    if (patched)
+        unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), address, address + size);
+    return patched;
+}
+
+/* The frame is about to be written to: it gets its own bytes back. */
+void undo_patches(struct engine *e, uint32_t frame)
+{
+    struct shadow *s = e->shadow;
+    uint8_t *originals = s->originals[frame], *page = e->ram + frame * PAGE_BYTES;
+    s->flags[frame] &= (uint8_t)~FRAME_PATCHED;
+    for (uint32_t i = 0; i < PAGE_BYTES; i++) {
+        if (!originals[i])
+            continue;
+        if (page[i] == TRAPPING)
+            page[i] = originals[i];
+        e->n_patches--;
+    }
+    free(originals);
+    s->originals[frame] = NULL;
+}
+
+/* The first byte of the instruction that a patch replaced, or 0 where there is no patch. */
+uint8_t original_byte(struct engine *e, uint64_t linear)
+{
+    uint64_t physical, rights;
+    if (!e->shadow || !walk(e, linear, &physical, &rights) || physical >= e->ram_bytes)
+        return 0;
+    const uint8_t *originals = e->shadow->originals[physical / PAGE_BYTES];
+    return originals ? originals[physical & (PAGE_BYTES - 1)] : 0;
+}
+
+uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever)
+{
+    struct engine *e = (struct engine *)v;
+    *n_ever = e->n_patches_ever;
+    return e->n_patches;
+}
+
+/* Puts the guest's own bytes over those of patches, in a copy of guest-physical memory. */
+void pv_original_code(pv_vcpu *v, uint64_t gpa, void *bytes, uint32_t n_bytes)
+{
+    struct engine *e = (struct engine *)v;
+    for (uint32_t i = 0; e->shadow && i < n_bytes && gpa + i < e->ram_bytes; i++) {
+        const uint8_t *originals = e->shadow->originals[(gpa + i) / PAGE_BYTES];
+        uint8_t original = originals ? originals[(gpa + i) & (PAGE_BYTES - 1)] : 0;
+        if (original && ((uint8_t *)bytes)[i] == TRAPPING)
+            ((uint8_t *)bytes)[i] = original;
+    }
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Shadow page tables, for a wing whose guest has tables of its own (full): the mechanism. What a mapping may
+ * be, the wing decides (pvisor/full/paging.py, full/native/paging.c); here it is entered, found and taken back.
+ *
+ *   shadow.c        roots, tables, entries
+ *   shadow_frames.c what is known of each guest frame: aliases, W^X, guest tables, patches
+ */
+#ifndef PV_SHADOW_H
+#define PV_SHADOW_H
+#include "shim.h"
+
+/* Bits of a shadow entry (SDM 3A 4.5.4). */
+#define ENTRY_P 1ull
+#define ENTRY_W 2ull
+#define ENTRY_U 4ull
+#define ENTRY_AD 0x60ull
+#define ENTRY_NX (1ull << 63)
+#define ENTRY_FRAME 0x000ffffffffff000ull
+
+/* What is known of a guest frame. */
+enum {
+    FRAME_EXECUTABLE = 1,  /* it may be mapped executable, and then not writable */
+    FRAME_TRANSLATED = 2,  /* the engine may remember its code, mapped or not */
+    FRAME_WRITABLE = 4,    /* some entry may be writable */
+    FRAME_PATCHED = 8      /* some instruction in it is replaced (sensitive.c) */
+};
+
+#define N_ROOTS 16u
+#define N_MIXED 8u
+#define NO_FRAME UINT32_MAX
+
+/* One address space of the guest: the shadow of the tables that one CR3 names. */
+struct root {
+    uint64_t key;              /* what it is a shadow of; 0: free */
+    uint64_t table;            /* engine-physical */
+    uint32_t tables;           /* the tables below it: a list through shadow.next_table */
+    bool has_gib_pages;        /* splintered pages of 1 GiB: INVLPG of any address in one drops the root */
+    bool stale;                /* the guest wrote to its tables: dropped when CR3 is loaded next */
+    uint64_t epoch, generation;
+    uint64_t last_used;
+};
+
+struct alias {                 /* an entry that may map a frame */
+    uint64_t page;             /* GVA, and the root's index in the low bits */
+    uint32_t next;
+};
+
+struct mixed {                 /* a page writable and executable at once, under this one address */
+    uint64_t page;
+    uint32_t root, frame;
+};
+
+struct shadow {
+    struct root roots[N_ROOTS];
+    uint32_t current;
+    uint64_t clock;
+
+    uint32_t first_table, n_tables, n_tables_used, free_table; /* indices of the hypervisor's frames */
+    uint32_t *next_table;
+    uint8_t *large;            /* by table: the shift of the largest guest page that was splintered into it */
+    uint64_t forget_root, forget_entry;
+
+    uint32_t n_frames;
+    uint8_t *flags, *n_flips;
+    uint32_t *first_alias;     /* by frame; 0: none */
+    uint32_t *table_of;        /* by frame: roots, as bits, whose shadow was made from this guest table */
+    uint8_t **originals;       /* by frame: first bytes of patched instructions by offset, 0 elsewhere */
+    struct alias *aliases;
+    uint32_t n_aliases, n_aliases_used, free_alias;
+
+    struct mixed mixed[N_MIXED];
+    uint32_t n_mixed;
+};
+
+/* --- shadow.c */
+uint64_t *shadow_entry(struct engine *e, const struct root *root, uint64_t gva);
+void shadow_drop_root(struct engine *e, struct root *root);
+void shadow_drop_all(struct engine *e);
+void shadow_load_root(struct engine *e);
+
+/* --- shadow_frames.c */
+bool remember_alias(struct engine *e, uint32_t frame, uint64_t gva);
+void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t set);
+void make_executable(struct engine *e, uint32_t frame, uint64_t gva);
+void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip);
+void protect_table(struct engine *e, uint32_t frame);
+void forget_frame(struct engine *e, uint32_t frame);
+bool is_mixed(const struct engine *e, uint64_t gva);
+void drop_mixed_of_root(struct shadow *s, uint32_t root);
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of each guest frame.
+ *
+ * W^X: a frame is mapped writable or executable over all its aliases, never both. Stores stay fast in the
+ * engine that way, and a store into code is a fault, at which the frame's translations are forgotten and its
+ * patches undone. Only an instruction that stores into the frame it lies in, and a frame that keeps changing
+ * sides, get both at once, under one address.
+ */
+#include "shadow.h"
+#include "api.h"
+
+#include <stdlib.h>
+
+#define ROOT_BITS 0xfffull
+#define MAX_FLIPS 40
+
+/* --- aliases */
+
+/* The last few are looked at, so that a page that comes and goes does not fill the list. */
+bool remember_alias(struct engine *e, uint32_t frame, uint64_t gva)
+{
+    struct shadow *s = e->shadow;
+    uint64_t page = (gva & ~ROOT_BITS) | s->current;
+    uint32_t n_seen = 0;
+    for (uint32_t i = s->first_alias[frame]; i && n_seen < 4; i = s->aliases[i].next, n_seen++)
+        if (s->aliases[i].page == page)
+            return true;
+    uint32_t made = s->free_alias;
+    if (made)
+        s->free_alias = s->aliases[made].next;
+    else if (s->n_aliases_used < s->n_aliases)
+        made = s->n_aliases_used++;
+    else
+        return false;
+    s->aliases[made] = (struct alias){page, s->first_alias[frame]};
+    s->first_alias[frame] = made;
+    return true;
+}
+
+/* Changes every entry that maps the frame; aliases that are none any more are forgotten. */
+void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t set)
+{
+    struct shadow *s = e->shadow;
+    uint32_t *link = &s->first_alias[frame];
+    while (*link) {
+        struct alias *alias = &s->aliases[*link];
+        const struct root *root = &s->roots[alias->page & ROOT_BITS];
+        uint64_t *entry = shadow_entry(e, root, alias->page & ~ROOT_BITS);
+        if (entry && (*entry & ENTRY_P) && (*entry & ENTRY_FRAME) / PAGE_BYTES == frame) {
+            *entry = (*entry & ~clear) | set;
+            link = &alias->next;
+        } else {
+            uint32_t gone = *link;
+            *link = alias->next;
+            alias->next = s->free_alias;
+            s->free_alias = gone;
+        }
+    }
+    pv_flush_tlb(&e->v);
+}
+
+/* --- W^X */
+
+static void drop_mixed(struct shadow *s, uint32_t i)
+{
+    s->mixed[i] = s->mixed[--s->n_mixed];
+}
+
+/* A frame is both under one address only: elsewhere, the engine would miss what is stored through the first. */
+static bool unmix(struct engine *e, uint32_t frame, uint64_t gva)
+{
+    struct shadow *s = e->shadow;
+    bool found = false;
+    for (uint32_t i = s->n_mixed; i-- > 0;)
+        if (s->mixed[i].frame == frame && (s->mixed[i].page != (gva & ~0xfffull) || s->mixed[i].root != s->current)) {
+            drop_mixed(s, i);
+            found = true;
+        }
+    return found;
+}
+
+void make_executable(struct engine *e, uint32_t frame, uint64_t gva)
+{
+    struct shadow *s = e->shadow;
+    if ((s->flags[frame] & FRAME_EXECUTABLE) && !(s->n_mixed && unmix(e, frame, gva)))
+        return;
+    s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
+    if (s->flags[frame] & FRAME_WRITABLE) {
+        s->flags[frame] &= (uint8_t)~FRAME_WRITABLE;
+        if (s->n_flips[frame] < MAX_FLIPS)
+            s->n_flips[frame]++;
+        change_aliases(e, frame, ENTRY_W, 0);
+    }
+}
+
+/* The frame in which a linear address lies, by the tables in use. */
+static uint32_t frame_of(struct engine *e, uint64_t linear)
+{
+    uint64_t physical, rights;
+    if (!walk(e, linear, &physical, &rights) || physical >= e->ram_bytes)
+        return NO_FRAME;
+    return (uint32_t)(physical / PAGE_BYTES);
+}
+
+/* Where the frame is a guest table: each address space made from it is stale, until CR3 is loaded. */
+static void guest_table_changes(struct shadow *s, uint32_t frame)
+{
+    for (uint32_t i = 0; s->table_of[frame] >> i; i++)
+        s->roots[i].stale |= s->table_of[frame] >> i & 1;
+    s->table_of[frame] = 0;
+}
+
+static bool mix(struct engine *e, uint32_t frame, uint64_t gva)
+{
+    struct shadow *s = e->shadow;
+    if (s->n_mixed == N_MIXED)
+        return false;
+    s->mixed[s->n_mixed++] = (struct mixed){gva & ~0xfffull, s->current, frame};
+    return true;
+}
+
+/*
+ * Somebody is about to write to the frame through `gva`. `rip`: the linear address of the instruction that does.
+ * An instruction of up to 15 bytes may lie in two frames.
+ */
+void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip)
+{
+    struct shadow *s = e->shadow;
+    guest_table_changes(s, frame);
+    if (!(s->flags[frame] & FRAME_TRANSLATED) || (s->n_mixed && is_mixed(e, gva)))
+        return;
+    bool own = frame_of(e, rip) == frame || frame_of(e, rip + 14) == frame;
+    forget_frame(e, frame);
+    if ((own || s->n_flips[frame] >= MAX_FLIPS) && mix(e, frame, gva))
+        s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
+}
+
+bool is_mixed(const struct engine *e, uint64_t gva)
+{
+    const struct shadow *s = e->shadow;
+    for (uint32_t i = 0; i < s->n_mixed; i++)
+        if (s->mixed[i].page == (gva & ~0xfffull) && s->mixed[i].root == s->current)
+            return true;
+    return false;
+}
+
+void drop_mixed_of_root(struct shadow *s, uint32_t root)
+{
+    for (uint32_t i = s->n_mixed; i-- > 0;)
+        if (s->mixed[i].root == root)
+            drop_mixed(s, i);
+}
+
+/* What was translated from the frame goes, its patches as well, and it is code no more. */
+void forget_frame(struct engine *e, uint32_t frame)
+{
+    struct shadow *s = e->shadow;
+    for (uint32_t i = s->n_mixed; i-- > 0;)
+        if (s->mixed[i].frame == frame)
+            drop_mixed(s, i);
+    if (s->flags[frame] & FRAME_PATCHED)
+        undo_patches(e, frame);
+    s->flags[frame] &= (uint8_t)~(FRAME_EXECUTABLE | FRAME_TRANSLATED);
+    change_aliases(e, frame, 0, ENTRY_NX);
+
+    /* Unicorn finds a frame's translations by an address that leads to it (2.1.4: uc_ctl_remove_cache). */
+    uint64_t *entry = (uint64_t *)(e->hv + (s->forget_entry - HV_BASE));
+    *entry = frame * PAGE_BYTES | ENTRY_P | ENTRY_AD;
+    write_register(e, UC_X86_REG_CR3, &s->forget_root);
+    unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), 0ull, PAGE_BYTES);
+    write_register(e, UC_X86_REG_CR3, &e->v.cr3);
+    new_epoch(e);
+}
+
+/* --- guest tables */
+
+/* The current root's shadow was made from this guest table: a store into it shall be seen. */
+void protect_table(struct engine *e, uint32_t frame)
+{
+    struct shadow *s = e->shadow;
+    uint32_t bit = 1u << s->current;
+    if (s->table_of[frame] & bit)
+        return;
+    s->table_of[frame] |= bit;
+    if (s->flags[frame] & FRAME_WRITABLE) {
+        s->flags[frame] &= (uint8_t)~FRAME_WRITABLE;
+        change_aliases(e, frame, ENTRY_W, 0);
+    }
+}
+
+/*
+ * The host is about to write to the frame on the guest's behalf. Accessed and dirty bits of the walker itself
+ * (`is_walker`) are none of the guest's changes.
+ */
+void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker)
+{
+    struct engine *e = (struct engine *)v;
+    struct shadow *s = e->shadow;
+    uint32_t frame = (uint32_t)(gpa / PAGE_BYTES);
+    if (frame >= s->n_frames)
+        return;
+    if (!is_walker)
+        guest_table_changes(s, frame);
+    if (s->flags[frame] & FRAME_TRANSLATED)
+        forget_frame(e, frame);
+}
