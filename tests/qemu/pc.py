@@ -27,7 +27,7 @@ def build(name: str, bits: int, folder: Path) -> Path:
 def build_source(source: Path, bits: int, folder: Path) -> Path:
     """Build a bare guest from one C file and what all of them share."""
     output = folder / f"{source.stem}-{bits}.elf"
-    sources = [str(GUESTS / "pc.S"), str(GUESTS / "pc.c"), str(source)]
+    sources = [*(str(GUESTS / name) for name in ("pc.S", "pc.c", "user.c")), str(source)]
     command = ["gcc", f"-m{bits}", *_FLAGS.split(), "-I", str(GUESTS), "-T", str(GUESTS / "pc.lds"), *sources]
     if bits == 32:
         command.insert(1, "-mno-sse")

@@ -64,9 +64,9 @@ start:  cli
 
         .balign 16
         .globl  entries
-entries:                                    /* of the vectors 0 to 47, 16 bytes each */
+entries:                                    /* of all vectors, 16 bytes each */
         .set    vector, 0
-        .rept   48
+        .rept   256
         .balign 16
         .if     vector != 8 && (vector < 10 || vector > 14) && vector != 17
         push    $0                          /* no error code */
@@ -109,8 +109,8 @@ common:
         add     $16, %rsp
         iretq
 #else
-        push    $0
-        push    $0
+        push    %ds
+        push    %es
         push    %edi
         push    %esi
         push    %ebp
@@ -118,11 +118,20 @@ common:
         push    %edx
         push    %ecx
         push    %eax
-        mov     %esp, %eax
+        testb   $3, 48(%esp)                /* from ring 3: its data segments may be anything */
+        jz      1f
+        mov     $0x10, %eax
+        mov     %eax, %ds
+        mov     %eax, %es
+1:      mov     %esp, %eax
         push    %eax
         call    on_exception
         pop     %eax
-        pop     %eax
+        testb   $3, 48(%esp)                /* and back to it */
+        jz      1f
+        mov     28(%esp), %es
+        mov     32(%esp), %ds
+1:      pop     %eax
         pop     %ecx
         pop     %edx
         pop     %ebx

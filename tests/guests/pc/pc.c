@@ -5,7 +5,8 @@
 volatile struct trap trap;
 volatile word try_begin, try_resume, try_sp, n_interrupts, interrupt_ip, interrupt_flags;
 struct table_register idt_register;
-static uint64_t idt[2 * 48] __attribute__((aligned(16)));
+void (*volatile on_interrupt)(struct frame *);
+static uint64_t idt[2 * 256] __attribute__((aligned(16)));
 
 void print(const char *text)
 {
@@ -62,6 +63,8 @@ void report(const char *name)
         print(", at +");
         print_decimal(trap.ip - try_begin);
     }
+    if (trap.cs & 3)
+        print(", in ring 3");
     print(trap.count > 1 ? ", and more\n" : "\n");
 }
 
@@ -72,9 +75,29 @@ void quit(uint8_t status)
         __asm__ volatile("hlt");
 }
 
+void back_to_kernel(struct frame *frame)
+{
+    frame->ip = try_resume;
+    frame->cs = CODE;
+    frame->flags = 2;
+    if (sizeof(word) == 8) { /* a 32-bit IRET within a ring pops no stack: TRY does */
+        frame->sp = try_sp;
+        frame->ss = DATA;
+    }
+}
+
 void on_exception(struct frame *frame);
 void on_exception(struct frame *frame)
 {
+    bool from_ring_3 = frame->cs & 3;
+    if (frame->vector >= 0x20 && on_interrupt) {
+        on_interrupt(frame);
+        return;
+    }
+    if (frame->vector == LEAVE && from_ring_3) {
+        back_to_kernel(frame);
+        return;
+    }
     if (frame->vector >= 0x20) {
         n_interrupts++;
         interrupt_ip = frame->ip;
@@ -88,15 +111,18 @@ void on_exception(struct frame *frame)
     trap.ip = frame->ip;
     trap.cs = frame->cs;
     trap.flags = frame->flags;
-#ifdef __x86_64__
-    trap.sp = frame->sp;
-#endif
+    bool has_stack = sizeof(word) == 8 || from_ring_3;
+    trap.sp = has_stack ? frame->sp : 0;
+    trap.ss = has_stack ? frame->ss & 0xffff : 0;
     if (!try_resume || trap.count > 8) {
         report("unexpected");
         show("at", frame->ip);
         quit(0x7f);
     }
-    frame->ip = try_resume;
+    if (from_ring_3)
+        back_to_kernel(frame);
+    else
+        frame->ip = try_resume;
 }
 
 void set_gate(unsigned vector, word target, uint16_t selector, uint8_t type_and_dpl, uint8_t ist)
@@ -116,6 +142,14 @@ void set_segment(uint16_t selector, uint32_t base, uint32_t limit, uint8_t acces
     gdt[selector >> 3] = (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
                          (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(flags & 15) << 52 |
                          (uint64_t)(base >> 24) << 56;
+}
+
+void use_all_gates(void)
+{
+    for (unsigned i = 48; i < 256; i++)
+        set_gate(i, ENTRY(i), CODE, 0x8e, 0);
+    idt_register.limit = sizeof(word) * 2 * 256 - 1;
+    __asm__ volatile("lidt idt_register");
 }
 
 void set_up(void);

@@ -20,21 +20,23 @@ typedef unsigned long word; /* as wide as a register */
 #endif
 
 enum { CODE = 0x08, DATA = 0x10, OTHER_CODE = 0x18, FREE = 0x20 };
+enum { LEAVE = 0x80 }; /* the vector by which ring 3 gives up: see user.h */
 
 /* What the entry code of pc.S pushes, upwards. */
 struct frame {
-    word registers[9]; /* AX CX DX BX BP SI DI, then in 64-bit code R8 R9 */
-    word vector, error, ip, cs, flags, sp, ss; /* SP and SS: in 64-bit code only */
+    word registers[9]; /* AX CX DX BX BP SI DI, then in 64-bit code R8 R9, in 32-bit code ES DS */
+    word vector, error, ip, cs, flags, sp, ss; /* SP and SS: in 32-bit code only if the ring changed */
 };
 
 /* The last exception, and how often one came since `forget`. */
 struct trap {
-    word count, vector, error, cr2, ip, cs, flags, sp;
+    word count, vector, error, cr2, ip, cs, flags, sp, ss;
 };
 extern volatile struct trap trap;
 extern volatile word try_begin, try_resume, try_sp;
-extern volatile word n_interrupts, interrupt_ip; /* of vectors 0x20 to 0x2f, which no exception uses */
+extern volatile word n_interrupts, interrupt_ip; /* of vectors from 0x20 on, which no exception uses */
 extern volatile word interrupt_flags;          /* RFLAGS inside the last one */
+extern void (*volatile on_interrupt)(struct frame *); /* takes the vectors from 0x20 on, instead of counting */
 extern uint64_t gdt[64];
 struct table_register {
     uint16_t limit;
@@ -105,7 +107,9 @@ _Noreturn void quit(uint8_t status);         /* by isa-debug-exit */
 
 void set_gate(unsigned vector, word target, uint16_t selector, uint8_t type_and_dpl, uint8_t ist);
 void set_segment(uint16_t selector, uint32_t base, uint32_t limit, uint8_t access, uint8_t flags);
-extern const uint8_t entries[48][16]; /* of pc.S, by vector */
+void back_to_kernel(struct frame *frame); /* behind TRY or USER, whatever ran in there */
+void use_all_gates(void); /* the vectors from 48 on too */
+extern const uint8_t entries[256][16]; /* of pc.S, by vector */
 #define ENTRY(vector) ((word)entries[vector])
 
 int main(void);
