@@ -8,6 +8,22 @@ QEMU_OPTIONS: dict[str, str] = {}
 """By guest: options for QEMU instead of the usual ones."""
 
 DIFFERENCES: dict[str, dict[str, str]] = {
+    "user_paging-64": {
+        "ring 0 reads: vector 14, error 0x9": "error 0x8",
+        "ring 0 writes: vector 14, error 0xb": "error 0xa",
+        "ring 0 runs: vector 14, error 0x9": "error 0x8",
+        "ring 3 reads: vector 14, error 0xd": "error 0xc",
+        "ring 3 writes: vector 14, error 0xf": "error 0xe",
+        "ring 3 runs: vector 14, error 0xd": "error 0xc",
+    },
+    "user_pae-32": {
+        "ring 0 reads: vector 14, error 0x9": "error 0x8",
+        "ring 0 writes: vector 14, error 0xb": "error 0xa",
+        "ring 0 runs: vector 14, error 0x9": "error 0x8",
+        "ring 3 reads: vector 14, error 0xd": "error 0xc",
+        "ring 3 writes: vector 14, error 0xf": "error 0xe",
+        "ring 3 runs: vector 14, error 0xd": "error 0xc",
+    },
     # SDM 3A 6.13: the index in the error code is the vector, also where a gate has 16 bytes.
     "exceptions-64": {
         "int through a gate that is not present: vector 11, error 0x10a": "error 0x212",
@@ -51,6 +67,28 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "int 0x20, handled in ring 3: error: 0x102": "error: 0x202",
         "ud2 in ring 0 by a gate into ring 3: vector 13, error 0xa1": "error 0xa0",
         "push to an address that is not canonical: vector 12": "vector 13",
+    },
+    # SDM 3A 3.4.5.1: a load of CS sets the accessed bit as well.
+    # SDM 2A, LAR and LSL: in IA-32e mode the 16-bit TSS and call gate and the task gate are no valid types.
+    "access_rights-32": {
+        "kernel code in use, ring 0: rights 0xc09b00": "rights 0xc09a00",
+        "\nuser code, ring 0: rights 0xc0fb00": "rights 0xc0fa00",
+        "\nuser code, ring 3: rights 0xc0fb00": "rights 0xc0fa00",
+        "32-bit user code, ring 0: rights 0xc0fb00": "rights 0xc0fa00",
+        "32-bit user code, ring 3: rights 0xc0fb00": "rights 0xc0fa00",
+    },
+    "access_rights-64": {
+        "kernel code in use, ring 0: rights 0xa09b00": "rights 0xa09a00",
+        "\nuser code, ring 0: rights 0xa0fb00": "rights 0xa0fa00",
+        "\nuser code, ring 3: rights 0xa0fb00": "rights 0xa0fa00",
+        "1: 16-bit TSS, ring 0: nothing": "1: 16-bit TSS, ring 0: rights 0xe100 limit 0x2345",
+        "1: 16-bit TSS, ring 3: nothing": "1: 16-bit TSS, ring 3: rights 0xe100 limit 0x2345",
+        "busy 16-bit TSS, ring 0: nothing": "busy 16-bit TSS, ring 0: rights 0xe300 limit 0x2345",
+        "busy 16-bit TSS, ring 3: nothing": "busy 16-bit TSS, ring 3: rights 0xe300 limit 0x2345",
+        "16-bit call gate, ring 0: nothing": "16-bit call gate, ring 0: rights 0xe400",
+        "16-bit call gate, ring 3: nothing": "16-bit call gate, ring 3: rights 0xe400",
+        "task gate, ring 0: nothing": "task gate, ring 0: rights 0xe500",
+        "task gate, ring 3: nothing": "task gate, ring 3: rights 0xe500",
     },
     # SDM 3A 6.13: EXT is set when a fault comes while an earlier exception is delivered.
     "double_fault-64": {

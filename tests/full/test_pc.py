@@ -27,7 +27,10 @@ GUESTS = (
 )  # fmt: skip
 
 COMING = (
-    ("user_exceptions", 32), ("user_exceptions", 64), ("user_privilege", 32), ("user_privilege", 64),
+    *((name, bits) for name in (
+        "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "access_rights", "user_paging",
+    ) for bits in (32, 64)),
+    ("user_pae", 32),
 )  # fmt: skip
 """Kernels that wait for parts of `full` which are being built: only QEMU runs them for now."""
 
