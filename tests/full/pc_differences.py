@@ -90,6 +90,26 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "task gate, ring 0: nothing": "task gate, ring 0: rights 0xe500",
         "task gate, ring 3: nothing": "task gate, ring 3: rights 0xe500",
     },
+    # SDM 2B, SYSCALL: RFLAGS AND NOT IA32_FMASK (QEMU clears the status flags and DF in any case); #UD outside
+    # 64-bit mode. SYSRET: #GP(0), still in ring 0, when RCX is not canonical. WRMSR: #GP(0) for such an LSTAR.
+    "syscall-64": {
+        "flags inside: 0x240cd7": "inside: 0x240002",
+        "flags inside: 0x2008d7": "inside: 0x200002",
+        "is not canonical: vector: 0xd\n  error: 0x0\n  CS in the frame: 0x80": "CS in the frame: 0xa3",
+        "SYSCALL in 32-bit code: vector 6, error 0x0, at +0, in ring 3": "nothing",
+        "the entry of CSTAR was taken: 0x0": "taken: 0x1",
+        "LSTAR that is not canonical: vector 13, error 0x0, at +10": "nothing",
+    },
+    # SDM 2B, SYSENTER: #GP(0) unless CS[15:2] names something; SYSEXIT: #GP(0), still in ring 0, when RCX or RDX
+    # is not canonical; WRMSR: #GP(0) for such an address.
+    "sysenter-32": {"SYSENTER with CS of 3: vector 13, error 0x0, at +9, in ring 3": "nothing"},
+    "sysenter-64": {
+        "SYSENTER with CS of 3: vector 13, error 0x0, at +10, in ring 3": "nothing",
+        "SYSENTER IP that is not canonical: vector 13, error 0x0, at +15": "nothing",
+        "SYSENTER SP that is not canonical: vector 13, error 0x0, at +15": "nothing",
+        "SYSEXIT to an IP that is not canonical: vector 13, error 0x0, at +14": "error 0x0, in ring 3",
+        "SYSEXIT to an SP that is not canonical: vector 13, error 0x0, at +14": "error 0x0, in ring 3",
+    },
     # SDM 3A 6.13: EXT is set when a fault comes while an earlier exception is delivered.
     "double_fault-64": {
         "#UD with no gate: vector 11, error 0x33": "error 0x62",

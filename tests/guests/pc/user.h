@@ -63,4 +63,14 @@ void user_set_up(void); /* segments, TSS, all gates; INT 0x80 leaves ring 3 */
         RUN_USER(insns, __VA_ARGS__);                                                                       \
         report(name);                                                                                       \
     } while (0)
+
+/* TRY with all registers at the disposal of INSNS. They may also end up in ring 3, and leave it by INT 0x80. */
+#define TRY_ALL(name, insns, ...)                                                                           \
+    do {                                                                                                    \
+        trap.count = 0;                                                                                     \
+        __asm__ volatile(PUSH_ALL "mov" S " $8f, try_begin\n mov" S " $9f, try_resume\n mov %%" SP ", try_sp\n" \
+                         "8: " insns "\n 9: mov try_sp, %%" SP "\n" POP_ALL                                 \
+                         : : __VA_ARGS__ : "memory", "cc");                                                 \
+        report(name);                                                                                       \
+    } while (0)
 #endif
