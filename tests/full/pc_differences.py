@@ -110,6 +110,43 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "SYSEXIT to an IP that is not canonical: vector 13, error 0x0, at +14": "error 0x0, in ring 3",
         "SYSEXIT to an SP that is not canonical: vector 13, error 0x0, at +14": "error 0x0, in ring 3",
     },
+    # SDM 3A 5.3 and 5.5: limits and types are checked in 32-bit code. QEMU's TCG checks those of far jumps only.
+    "limits-32": {
+        "\nbeyond the limit by one: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\na byte beyond the limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\nby DS: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\nby ES, REP STOSB up to the limit: vector 13, error 0x0, at +19, in ring 3": "nothing",
+        "\nby GS, beyond: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\na write to a read-only segment: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\nexpand-down, below its limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\na null segment: vector 13, error 0x0, at +4, in ring 3": "nothing",
+        "\na write by CS: vector 13, error 0x0, at +0, in ring 3": "nothing",
+        "\na stack beyond its limit: vector 12, error 0x0, at +12, in ring 3": "nothing",
+        "\na pop beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
+        "\nby EBP beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
+        "  the one behind it: 0x0": "it: 0x99",
+        "limit: exceptions: 0x1\n  vector: 0xd\n  error: 0x0\n  CS in the frame: 0x17\n  IP in the frame: 0x100":
+            "exceptions: 0x0",
+    },
+    "limits-64": {
+        "\nbeyond the limit by one: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\na byte beyond the limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\nby DS: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\nby ES, REP STOSB up to the limit: vector 13, error 0x0, at +19, in ring 3": "nothing",
+        "\nby GS, beyond: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\na write to a read-only segment: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\nexpand-down, below its limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
+        "\na null segment: vector 13, error 0x0, at +4, in ring 3": "nothing",
+        "\na write by CS: vector 13, error 0x0, at +0, in ring 3": "nothing",
+        "\na stack beyond its limit: vector 12, error 0x0, at +12, in ring 3": "nothing",
+        "\na pop beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
+        "\nby EBP beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
+        "  the one behind it: 0x0": "it: 0x99",
+        "limit: exceptions: 0x1\n  vector: 0xd\n  error: 0x0\n  CS in the frame: 0x17\n  IP in the frame: 0x100":
+            "exceptions: 0x0",
+    },
+    # SDM 3A 6.13: the index in the error code is the vector, also where a gate has 16 bytes.
+    "compat-64": {"int 0x20: vector 13, error 0x102": "error 0x202"},
     # SDM 3A 6.13: EXT is set when a fault comes while an earlier exception is delivered.
     "double_fault-64": {
         "#UD with no gate: vector 11, error 0x33": "error 0x62",

@@ -29,8 +29,9 @@ GUESTS = (
 COMING = (
     *((name, bits) for name in (
         "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "access_rights", "user_paging",
+        "sysenter", "limits",
     ) for bits in (32, 64)),
-    ("user_pae", 32),
+    ("user_pae", 32), ("syscall", 64), ("compat", 64),
 )  # fmt: skip
 """Kernels that wait for parts of `full` which are being built: only QEMU runs them for now."""
 

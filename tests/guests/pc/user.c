@@ -32,11 +32,27 @@ void user_set_up(void)
 #else
     task_state.ss0 = DATA;
 #endif
-    __asm__ volatile("ltr %w0" : : "r"(TSS));
+    __asm__ volatile("ltr %w0; lldt %w1" : : "r"(TSS), "r"(0));
     use_all_gates();
     set_gate(LEAVE, ENTRY(LEAVE), CODE, 0xee, 0);
     user_sp = (word)user_stack + sizeof user_stack;
     user_ss = user_ds = USER_DATA;
     user_cs = USER_CODE;
     user_flags = 2;
+}
+
+void set_local(uint64_t *table, uint16_t selector, uint32_t base, uint32_t limit, uint8_t access, uint8_t flags)
+{
+    uint64_t kept = gdt[FREE / 8];
+    set_segment(FREE, base, limit, access, flags);
+    table[selector >> 3] = gdt[FREE / 8];
+    gdt[FREE / 8] = kept;
+}
+
+void use_local(const uint64_t *table, uint32_t size)
+{
+    set_segment(TABLE, (uint32_t)(word)table, size - 1, 0x82, 0);
+    if (sizeof(word) == 8)
+        gdt[TABLE / 8 + 1] = 0;
+    __asm__ volatile("lldt %w0" : : "r"(TABLE));
 }

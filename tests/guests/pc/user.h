@@ -47,6 +47,8 @@ extern volatile word user_sp, user_ss, user_cs, user_ds, user_flags; /* with whi
 extern volatile word result, result2;
 
 void user_set_up(void); /* segments, TSS, all gates; INT 0x80 leaves ring 3 */
+void set_local(uint64_t *table, uint16_t selector, uint32_t base, uint32_t limit, uint8_t access, uint8_t flags);
+void use_local(const uint64_t *table, uint32_t size); /* as the local table */
 
 /* Runs INSNS in ring 3, up to their end or their first exception. All registers are at their disposal. */
 #define RUN_USER(insns, ...)                                                                                \
@@ -63,6 +65,18 @@ void user_set_up(void); /* segments, TSS, all gates; INT 0x80 leaves ring 3 */
         RUN_USER(insns, __VA_ARGS__);                                                                       \
         report(name);                                                                                       \
     } while (0)
+
+/* USER with 32-bit code, in a kernel of either width. */
+#ifdef __x86_64__
+#define USER32(name, insns, ...)                                                                            \
+    do {                                                                                                    \
+        user_cs = USER_CODE32;                                                                              \
+        USER(name, ".code32; " insns "; int $0x80; .code64", __VA_ARGS__);                                  \
+        user_cs = USER_CODE;                                                                                \
+    } while (0)
+#else
+#define USER32 USER
+#endif
 
 /* TRY with all registers at the disposal of INSNS. They may also end up in ring 3, and leave it by INT 0x80. */
 #define TRY_ALL(name, insns, ...)                                                                           \
