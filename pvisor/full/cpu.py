@@ -21,15 +21,17 @@ from pvisor.errors import DomainCrash
 from pvisor.full.control import ControlRegisters
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
 from pvisor.full.msrs import Msrs
-from pvisor.full.operands import SystemOperands, read_register, write_register
+from pvisor.full.operands import SystemOperands, bad_stack_address, read_register, write_register
 from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
 from pvisor.full.segments import DEFAULT_BIG, LONG, Segmentation
 from pvisor.full.sensitive import SensitiveInstructions
 from pvisor.full.state import (
     CR0_TS,
     CR4_TSD,
+    GP,
     PF,
     RFLAGS_TF,
+    SS_FAULT,
     UD,
     GuestFault,
     general_protection,
@@ -186,11 +188,21 @@ class FullWing:
 
     def _reflect(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """The exception is the guest's own: it gets it, with the real error code."""
-        error = exit.error_code if exit.vector in WITH_ERROR_CODE else None
-        if exit.vector == DB:
+        vector = exit.vector
+        error = exit.error_code if vector in WITH_ERROR_CODE else None
+        if vector == DB:
             self.state.dr[6] |= DR6_SINGLE_STEP
-        self.interrupts.raise_fault(GuestFault(exit.vector, error), exit.rip)
+        elif vector == GP and not error and self._is_stack_fault(exit):
+            vector = SS_FAULT
+        self.interrupts.raise_fault(GuestFault(vector, error), exit.rip)
         return RESUME
+
+    def _is_stack_fault(self, exit: Exit) -> bool:
+        """Was it an address on the stack that was not canonical? The engine says #GP then, the manual #SS."""
+        if not self.segments.in_64bit_code:
+            return False
+        insn = decode(bytes(exit.insn[0 : exit.n_insn]), 64)
+        return insn is not None and bad_stack_address(self._vcpu, insn, exit.rip)
 
     def _no_such_instruction(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.interrupts.raise_fault(GuestFault(UD), exit.rip)

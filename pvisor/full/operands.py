@@ -14,7 +14,7 @@ from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GPR_NAMES, GS, RBP, RSP, SS, Vcpu
 from pvisor.full.paging import ShadowPaging
 from pvisor.full.segments import DEFAULT_BIG, Segmentation
-from pvisor.full.state import UD, GuestFault
+from pvisor.full.state import UD, GuestFault, is_canonical
 from pvisor.full.walk import READ, USER_READ, USER_WRITE, WRITE
 
 
@@ -80,6 +80,20 @@ def linear_address(vcpu: Vcpu, segment: int, offset: int, mode64: bool) -> int:
             offset += vcpu.segment(segment).base
         return offset & (1 << 64) - 1
     return offset + vcpu.segment(segment).base & 0xFFFF_FFFF
+
+
+STACK_INSTRUCTIONS = frozenset(("push", "pop", "call", "ret", "enter", "leave", "pushfq", "popfq"))
+
+
+def bad_stack_address(vcpu: Vcpu, insn: Instruction, rip: int) -> bool:
+    """Does a 64-bit instruction use the stack segment, implied or by RSP or RBP, where it is not canonical?"""
+    rsp = vcpu.regs.gpr[RSP]
+    addresses = [rsp, rsp - 8 & (1 << 64) - 1] if insn.mnemonic in STACK_INSTRUCTIONS else []
+    for operand in insn.operands:
+        memory = operand.memory
+        if memory is not None and not memory.segment and memory.base in ("rsp", "rbp", "esp", "ebp"):
+            addresses.append(effective_address(vcpu, insn, memory, rip + insn.n_bytes, True))
+    return not all(is_canonical(address) for address in addresses)
 
 
 class SystemOperands:

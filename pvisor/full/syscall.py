@@ -58,6 +58,8 @@ class SystemCalls:
         state, regs = self._state, self._vcpu.regs
         if not state.efer & EFER_SCE or not self._segments.in_64bit_code:
             raise GuestFault(UD)
+        if self._segments.cpl:
+            raise general_protection()
         selector, target = state.star >> 48, regs.gpr[RCX]
         if insn.rex_w:
             if not is_canonical(target):

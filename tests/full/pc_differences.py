@@ -155,6 +155,23 @@ DIFFERENCES: dict[str, dict[str, str]] = {
 }
 """By guest: part of an expected line, and how QEMU 7 to 9 ends that part instead (see `instead`)."""
 
+# Segment limits and types: the engine has no more checks than QEMU, whose translator it is. And code in which
+# an instruction is replaced shows that to a guest that reads it.
+HERE: dict[str, dict[str, str]] = {
+    "limits-32": DIFFERENCES["limits-32"],
+    "limits-64": DIFFERENCES["limits-64"],
+    "sensitive_code-32": {"it reads back as it was written: 0x1": "written: 0x0"},
+    "sensitive_code-64": {"it reads back as it was written: 0x1": "written: 0x0"},
+}
+"""By guest: what `full` cannot do on this engine, in the same form."""
+
+
+def as_full(name: str, text: str) -> str:
+    """The expected output of a guest (`name-bits`), with the lines that differ in the mode `full`."""
+    for manual, ours in HERE.get(name, {}).items():
+        text = text.replace(manual, instead(manual, ours))
+    return text
+
 
 def as_qemu(name: str, text: str) -> str:
     """The expected output of a guest (`name-bits`), with the lines that differ under QEMU."""

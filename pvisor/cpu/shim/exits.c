@@ -101,6 +101,7 @@ static bool user_may(uint32_t reason)
     switch (reason) {
     case PV_EXIT_SEGMENT_LOAD: case PV_EXIT_FAR_TRANSFER: case PV_EXIT_IRET:
     case PV_EXIT_CLI: case PV_EXIT_STI: /* as IOPL says */
+    case PV_EXIT_SYSRET:                /* #UD comes before #GP */
     case PV_EXIT_PUSHF: case PV_EXIT_POPF: case PV_EXIT_DESCRIPTOR_STORE: case PV_EXIT_SMSW:
     case PV_EXIT_SEGMENT_QUERY: case PV_EXIT_USER_IO: case PV_EXIT_USER_RDTSC:
         return true;

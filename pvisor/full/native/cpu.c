@@ -11,8 +11,11 @@ static bool emulated(struct engine *e)
     return true;
 }
 
+/* Of user code, IOPL decides: rare, so Python does it. */
 static bool cli(struct engine *e)
 {
+    if (in_user_code(e))
+        return false;
     e->v.virtual_if = 0;
     *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_IF;
     return emulated(e);
@@ -21,6 +24,8 @@ static bool cli(struct engine *e)
 /* SDM 2B, STI: no event before the instruction after it, if IF was clear. */
 static bool sti(struct engine *e)
 {
+    if (in_user_code(e))
+        return false;
     bool was_clear = !e->v.virtual_if;
     e->v.virtual_if = 1;
     *state32(e, e->at.eflags) |= RFLAGS_IF;
