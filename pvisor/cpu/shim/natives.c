@@ -10,6 +10,8 @@ static const struct room {
     const uint32_t *n_natives;
 } rooms[] = {
     {"full", full_cpu_natives, &n_full_cpu_natives},
+    {"full", full_block_natives, &n_full_block_natives},
+    {"emu", full_block_natives, &n_full_block_natives},
     {"para", para_cpu_natives, &n_para_cpu_natives},
 };
 enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };

@@ -228,6 +228,8 @@ static inline void uncredit_from(struct engine *e, uint64_t rip)
 /* --- pvisor/full/native, pvisor/para/native */
 extern const struct native full_cpu_natives[], para_cpu_natives[];
 extern const uint32_t n_full_cpu_natives, n_para_cpu_natives;
+extern const struct native full_block_natives[];
+extern const uint32_t n_full_block_natives;
 
 /* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
