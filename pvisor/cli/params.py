@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import click
 
-from pvisor.vmm.config import TIERS
+from pvisor.vmm.config import TIERS, DiskConfig
 
 FILE: Final = click.Path(path_type=Path)
 MAX_INSNS: Final = (1 << 64) - 2
@@ -59,6 +59,14 @@ def seconds(text: str) -> float:
     if not 0 < span <= threading.TIMEOUT_MAX:
         raise click.BadParameter(f"{text!r} is not a number of seconds above 0")
     return span
+
+
+def disk(text: str) -> DiskConfig:
+    """A disk image: `FILE`, or `FILE,ro` where the guest may only read it."""
+    name = text.removesuffix(",ro")
+    if not name:
+        raise click.BadParameter(f"{text!r} names no file; give FILE, or FILE,ro")
+    return DiskConfig(Path(name), read_only=name != text)
 
 
 def domain_options(command: _Command) -> _Command:

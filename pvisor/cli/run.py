@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pvisor.cli.files import OutputFile, output_file
-from pvisor.cli.params import FILE, date, domain_options
+from pvisor.cli.params import FILE, date, disk, domain_options
 from pvisor.domain.outcome import EndedBy
 from pvisor.errors import GuestRefused
 from pvisor.observe.stats import Json, refused_stats, stats_of
-from pvisor.vmm.config import MODES, TRANSPORTS, DomainConfig, RunResult
+from pvisor.vmm.config import MODES, TRANSPORTS, DiskConfig, DomainConfig, RunResult
 
 if TYPE_CHECKING:
     from pvisor.cli.terminal import Stdout
@@ -49,6 +49,14 @@ if TYPE_CHECKING:
     help="The date of the guest's clock at its start.",
 )
 @click.option(
+    "--disk",
+    "disks",
+    type=disk,
+    multiple=True,
+    metavar="FILE[,ro]",
+    help="Full: a raw disk image, locked while the guest runs; with ,ro the guest may only read it.",
+)
+@click.option(
     "--stats",
     "stats_file",
     type=FILE,
@@ -77,6 +85,7 @@ def run(
     transport: str,
     debug_abi: bool,
     epoch_s: int,
+    disks: tuple[DiskConfig, ...],
     stats_file: Path | None,
     time_exits: bool,
     trace_file: Path | None,
@@ -93,12 +102,14 @@ def run(
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
+        disks=disks,
     )  # fmt: skip
+    images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None
     with (
-        output_file("--stats", stats_file, guest) as stats,
-        output_file("--trace", trace_file, guest, stats) as trace,
-        output_file("--trace-host", host_file, guest, stats, trace) as host,
+        output_file("--stats", stats_file, guest, *images) as stats,
+        output_file("--trace", trace_file, guest, *images, stats) as trace,
+        output_file("--trace-host", host_file, guest, *images, stats, trace) as host,
     ):
         try:
             result = _run(config, trace, host)

@@ -10,9 +10,11 @@ from pvisor.domain.domain import Domain
 from pvisor.errors import GuestRefused, UsageError
 from pvisor.machine.clock import WallClock
 from pvisor.machine.console import ConsoleInput, ConsoleOutput
+from pvisor.machine.disk import DiskImage
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
+from pvisor.machine.lines import unconnected
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
 from pvisor.machine.timers import Timers
@@ -29,11 +31,14 @@ class Machine:
     frames: HypervisorFrames
     image: ElfImage
     ioports: IoPortBus | None
+    disks: tuple[DiskImage, ...] = ()
 
     def close(self) -> None:
-        """Free engine and tables. The console's output stays readable."""
+        """Free engine, tables and disks. The console's output stays readable."""
         self.vcpu.close()
         self.frames.close()
+        for disk in self.disks:
+            disk.close()
 
 
 def mode_of(image: ElfImage, asked: str) -> str:
@@ -62,12 +67,18 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     n_frames = FULL_FRAMES if mode == "full" else PARA_FRAMES
     frames = HypervisorFrames(n_frames)
     vcpu = UnicornVcpu(memory, frames)
+    disks: list[DiskImage] = []
     try:
         build_wing = _build_full if mode == "full" else _build_para
         domain, ioports = build_wing(config, image, memory, frames, vcpu, console, input, domid)
+        _open_disks(config, mode, disks)
+        if disks and ioports is not None:
+            _attach_disk(disks[0], ioports, vcpu)
     except BaseException:
         vcpu.close()
         frames.close()
+        for disk in disks:
+            disk.close()
         raise
     domain.vcpus.append(vcpu)
     vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
@@ -75,7 +86,7 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     vcpu.v.time_exits = config.time_exits
     if config.tier == "native":
         vcpu.enable_natives(mode, config.without_natives)
-    return Machine(domain, vcpu, frames, image, ioports)
+    return Machine(domain, vcpu, frames, image, ioports, tuple(disks))
 
 
 FULL_FRAMES = 4096
@@ -103,6 +114,26 @@ def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, fram
     ioports.attach(power.DEBUG_EXIT, 4, power.DebugExit(domain.end))
     start.load(image, memory, vcpu, wing, cmdline=config.cmdline)
     return domain, ioports
+
+
+def _open_disks(config: DomainConfig, mode: str, opened: list[DiskImage]) -> None:
+    """Open the disks that a domain shall have; what `opened` holds is the caller's to close."""
+    if config.disks and mode != "full":
+        raise UsageError(f"--disk: only --mode full has a disk, and this guest is for {mode}")
+    if len(config.disks) > 1:
+        raise UsageError("--disk: the PC has one drive; give one file")
+    for disk in config.disks:
+        opened.append(DiskImage(disk.path, read_only=disk.read_only))
+
+
+def _attach_disk(disk: DiskImage, ioports: IoPortBus, vcpu: UnicornVcpu) -> None:
+    """The disk as drive 0 of the primary ATA channel, IRQ 14."""
+    from pvisor.cpu.shim import lib
+    from pvisor.full.block import AtaChannel
+
+    channel = AtaChannel(disk, unconnected, Timers(lambda: vcpu.exit.virtual_ns))
+    channel.attach_to(ioports)
+    vcpu.v.device[lib.PV_DEVICE_BLOCK] = channel.state
 
 
 def _build_para(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,

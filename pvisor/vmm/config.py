@@ -21,6 +21,14 @@ MAX_BACKTRACE = 32
 
 
 @dataclass(frozen=True, slots=True)
+class DiskConfig:
+    """A disk image of the host, and whether the guest may only read it."""
+
+    path: Path
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DomainConfig:
     """One domain: its kernel, its mode, its limits. `without_natives` names native handlers to leave out."""
 
@@ -40,6 +48,7 @@ class DomainConfig:
     watch: tuple[str, ...] = ()
     """Functions of the guest whose calls are counted as operations."""
     name: str = ""
+    disks: tuple[DiskConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

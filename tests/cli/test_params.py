@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
 
-from pvisor.cli.params import MAX_INSNS, date, instructions, seconds, size
+from pvisor.cli.params import MAX_INSNS, date, disk, instructions, seconds, size
 from pvisor.machine.clock import DEFAULT_EPOCH_S
+from pvisor.vmm.config import DiskConfig
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,20 @@ def test_size(text: str, n_bytes: int) -> None:
 )
 def test_date(text: str, epoch_s: int) -> None:
     assert date(text) == epoch_s
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "read_only"),
+    [("d", "d", False), ("d.img,ro", "d.img", True), ("a,b", "a,b", False), ("d,ro,ro", "d,ro", True)],
+)
+def test_disk(text: str, name: str, read_only: bool) -> None:
+    assert disk(text) == DiskConfig(Path(name), read_only)
+
+
+@pytest.mark.parametrize("text", ["", ",ro"])
+def test_no_disk(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="names no file"):
+        disk(text)
 
 
 def test_limits() -> None:
