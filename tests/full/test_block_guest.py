@@ -92,7 +92,7 @@ def test_qemu_agrees(built: Any, image: Path, bits: int) -> None:
 def test_tiers_leave_the_same_trace(built: Any, image: Path) -> None:
     """To the byte: each word of data, and the virtual time at which it went."""
 
-    def facts(tier: str, *without: str) -> tuple[object, ...]:
+    def facts(tier: str, *without: str) -> tuple[tuple[object, ...], int]:
         image.write_bytes(CONTENT)
         digest = sha256()
 
@@ -102,13 +102,17 @@ def test_tiers_leave_the_same_trace(built: Any, image: Path) -> None:
 
         result = run(built(64), image, trace=keep, tier=tier, without_natives=without)
         counts = {name: count.count for name, count in result.exits.items()}
-        return result.output, result.n_instructions, result.virtual_ns, counts, digest.digest()
+        n_native = sum(count.native for count in result.exits.values())
+        return (result.output, result.n_instructions, result.virtual_ns, counts, digest.digest()), n_native
 
-    expected = facts("python")
-    assert facts("native") == expected
+    expected, n_none = facts("python")
+    found, n_all = facts("native")
+    assert (found, n_none) == (expected, 0)
     for name in native_names("full"):
         if name.startswith("ata_"):
-            assert facts("native", name) == expected, name
+            found, n_rest = facts("native", name)
+            assert found == expected, name
+            assert n_rest < n_all, f"{name} was in use"
 
 
 def test_a_disk_that_is_only_read(built: Any, image: Path) -> None:
