@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 USUAL_OPTIONS = "-cpu qemu64,+pdpe1gb,vendor=GenuineIntel"
 QEMU_OPTIONS: dict[str, str] = {}
 """By guest: options for QEMU instead of the usual ones."""
@@ -160,8 +162,6 @@ DIFFERENCES: dict[str, dict[str, str]] = {
 HERE: dict[str, dict[str, str]] = {
     "limits-32": DIFFERENCES["limits-32"],
     "limits-64": DIFFERENCES["limits-64"],
-    "sensitive_code-32": {"it reads back as it was written: 0x1": "written: 0x0"},
-    "sensitive_code-64": {"it reads back as it was written: 0x1": "written: 0x0"},
 }
 """By guest: what `full` cannot do on this engine, in the same form."""
 
@@ -170,6 +170,9 @@ def as_full(name: str, text: str) -> str:
     """The expected output of a guest (`name-bits`), with the lines that differ in the mode `full`."""
     for manual, ours in HERE.get(name, {}).items():
         text = text.replace(manual, instead(manual, ours))
+    if name.startswith("sensitive_code"):
+        replaced = re.compile(r"^((?!MOV from).+ in ring \d: .*\n(?:  .*\n)*?  it reads back as it was written:) 0x1", re.M)
+        text = replaced.sub(r"\1 0x0", text)
     return text
 
 
