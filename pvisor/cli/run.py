@@ -57,6 +57,16 @@ if TYPE_CHECKING:
     help="Full: a raw disk image, locked while the guest runs; with ,ro the guest may only read it.",
 )
 @click.option(
+    "--net", is_flag=True, help="Full: a network card (NE2000), on a switch where nobody else is yet."
+)
+@click.option(
+    "--pcap",
+    "pcap_file",
+    type=FILE,
+    metavar="FILE",
+    help="With --net: write the frames on the switch to FILE, for Wireshark.",
+)
+@click.option(
     "--stats",
     "stats_file",
     type=FILE,
@@ -86,6 +96,8 @@ def run(
     debug_abi: bool,
     epoch_s: int,
     disks: tuple[DiskConfig, ...],
+    net: bool,
+    pcap_file: Path | None,
     stats_file: Path | None,
     time_exits: bool,
     trace_file: Path | None,
@@ -99,10 +111,12 @@ def run(
     """
     if trace_host and trace_file is None:
         raise click.UsageError("--trace-host goes with --trace FILE", click.get_current_context())
+    if pcap_file is not None and not net:
+        raise click.UsageError("--pcap FILE goes with --net", click.get_current_context())
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
-        disks=disks,
+        disks=disks, net=net,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None
@@ -110,9 +124,10 @@ def run(
         output_file("--stats", stats_file, guest, *images) as stats,
         output_file("--trace", trace_file, guest, *images, stats) as trace,
         output_file("--trace-host", host_file, guest, *images, stats, trace) as host,
+        output_file("--pcap", pcap_file, guest, *images, stats, trace, host) as pcap,
     ):
         try:
-            result = _run(config, trace, host)
+            result = _run(config, trace, host, pcap)
         except GuestRefused as refusal:
             _write_stats(stats, refused_stats(config, refusal))
             raise
@@ -120,21 +135,29 @@ def run(
     return result.ending.status
 
 
-def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None) -> RunResult:
+def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None,
+         pcap: OutputFile | None) -> RunResult:  # fmt: skip
     """Run with console and signals in place; afterwards say how it ended."""
     from pvisor.cli.terminal import Stdout, console_input, keys_as_typed
     from pvisor.cpu.unicorn_engine import signals_kick
+    from pvisor.machine.clock import WallClock
     from pvisor.machine.console import ConsoleOutput
+    from pvisor.machine.pcap import PcapWriter
+    from pvisor.machine.switch import Switch
     from pvisor.vmm.run import run_domain
 
     with signals_kick() as interrupted:
         stdout = Stdout(interrupted)
         writer = _trace_writer(config, trace, host) if trace is not None else None
+        capture = PcapWriter(pcap.write, WallClock(config.epoch_s)) if pcap is not None else None
         with keys_as_typed():
             result = run_domain(
                 config, ConsoleOutput(stdout.write, keep=False), console_input(),
                 trace=writer.write if writer is not None else None, interrupted=interrupted,
+                switch=Switch(capture.frame) if capture is not None else None,
             )  # fmt: skip
+        if capture is not None:
+            capture.finish()
         if writer is not None:
             writer.finish(result)
         _say_how_it_ended(config, result, stdout, interrupted())

@@ -13,10 +13,11 @@ from pvisor.machine.console import ConsoleInput, ConsoleOutput
 from pvisor.machine.disk import DiskImage
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
-from pvisor.machine.ioports import IoPortBus
+from pvisor.machine.ioports import IoDevice, IoPortBus
 from pvisor.machine.lines import unconnected
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
+from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
 from pvisor.para.start import abi_note
 from pvisor.vmm.config import MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
@@ -57,12 +58,15 @@ def mode_of(image: ElfImage, asked: str) -> str:
     )
 
 
-def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, domid: int = 1) -> Machine:
+def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, domid: int = 1,
+          switch: Switch | None = None) -> Machine:  # fmt: skip
     """Make a domain and load its kernel. Raises UsageError or GuestRefused; then nothing is left behind."""
     if config.tier not in TIERS or config.transport not in TRANSPORTS:
         raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
     image = ElfImage(config.kernel)
     mode = mode_of(image, config.mode)
+    if config.net and mode != "full":
+        raise UsageError("--net: a paravirtual guest has no network card")
     memory = GuestMemory(config.memory_bytes)
     n_frames = FULL_FRAMES if mode == "full" else PARA_FRAMES
     frames = HypervisorFrames(n_frames)
@@ -84,6 +88,8 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
     vcpu.v.debug_abi = config.debug_abi
     vcpu.v.time_exits = config.time_exits
+    if config.net and ioports is not None:
+        _attach_net(switch or Switch(), ioports, vcpu, domid)
     if config.tier == "native":
         vcpu.enable_natives(mode, config.without_natives)
     return Machine(domain, vcpu, frames, image, ioports, tuple(disks))
@@ -134,6 +140,35 @@ def _attach_disk(disk: DiskImage, ioports: IoPortBus, vcpu: UnicornVcpu) -> None
     channel = AtaChannel(disk, unconnected, Timers(lambda: vcpu.exit.virtual_ns))
     channel.attach_to(ioports)
     vcpu.v.device[lib.PV_DEVICE_BLOCK] = channel.state
+
+
+class _DueOnAccess:
+    """A device before which its deadlines are served whenever the guest looks at it: polling sees them."""
+
+    def __init__(self, device: IoDevice, timers: Timers) -> None:
+        self.widest_bytes = device.widest_bytes
+        self._device = device
+        self._timers = timers
+
+    def read(self, offset: int, size_bytes: int) -> int:
+        """The device's value, now."""
+        self._timers.run_due()
+        return self._device.read(offset, size_bytes)
+
+    def write(self, offset: int, size_bytes: int, value: int) -> None:
+        """To the device as it is now."""
+        self._timers.run_due()
+        self._device.write(offset, size_bytes, value)
+
+
+def _attach_net(switch: Switch, ioports: IoPortBus, vcpu: UnicornVcpu, domid: int) -> None:
+    from pvisor.full import net
+
+    timers = Timers(lambda: vcpu.exit.virtual_ns)
+    card = net.Ne2000(
+        net.default_mac(domid - 1), lambda receive: switch.attach(timers, receive).send, unconnected
+    )
+    ioports.attach(net.BASE, net.N_IOPORTS, _DueOnAccess(card, timers))
 
 
 def _build_para(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,

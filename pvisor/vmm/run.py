@@ -16,6 +16,7 @@ from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.memory import PAGE_BYTES
+from pvisor.machine.switch import Switch
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, DomainConfig, ExitCount, Operation, RunResult
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
@@ -33,6 +34,7 @@ def run_domain(
     *,
     trace: TraceSink | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    switch: Switch | None = None,
 ) -> RunResult:
     """Build a domain, run it to its end, and tell what happened.
 
@@ -41,7 +43,7 @@ def run_domain(
     BrokenPipeError has lost its reader, which ends the run as an interruption.
     """
     console = console or ConsoleOutput()
-    machine = build(config, console, input or NoInput())
+    machine = build(config, console, input or NoInput(), switch=switch)
     try:
         return _run(machine, config, console, trace, interrupted)
     finally:
