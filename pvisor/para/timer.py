@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Paravirtual time: asked for by hypercall. Twin of full/timer.py, where RDTSC is intercepted."""
+"""Paravirtual time: asked for by hypercall. Twin of full/timer.py, the 8254."""
 
 from __future__ import annotations
 
