@@ -13,17 +13,17 @@ from rich.text import Text
 from pvisor.abi import constants
 from pvisor.abi.features import FEATURES
 from pvisor.cli.params import FILE
-from pvisor.machine.elf import ElfImage, Note
+from pvisor.full import multiboot
+from pvisor.full.kernel_file import PVH_NOTE, multiboot_header, read_image
+from pvisor.machine.elf import ElfImage, Note, RawImage
 from pvisor.para.start import abi_note
-
-PVH_NOTE = ("Xen", 18)
 
 
 @click.command(short_help="Show what is in a guest's ELF file.")
 @click.argument("elf", type=FILE)
 def inspect(elf: Path) -> None:
     """Show the kind of guest that ELF is, its entry, segments, notes and symbols."""
-    image = ElfImage(elf)
+    image = read_image(elf)
     console = Console(highlight=False)
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(image):
@@ -35,27 +35,39 @@ def inspect(elf: Path) -> None:
 
 
 def _facts(image: ElfImage) -> list[tuple[str, str]]:
-    entry = image.note(*PVH_NOTE) if abi_note(image) is None else None
-    address = int.from_bytes(entry.desc, "little") if entry is not None else image.entry
+    address = _entry(image)
     name = image.symbolize(address)
     line = image.source_line(image.functions[0].address) if image.functions else None
     return [
         ("file", str(image.path)),
         ("kind", _kind(image)),
-        ("format", f"ELF{image.bits}, x86"),
+        ("format", "plain bytes" if isinstance(image, RawImage) else f"ELF{image.bits}, x86"),
         ("entry", f"{address:#x}" + (f"  {name.removesuffix('+0x0')}" if name else "")),
         ("symbols", f"{len(image.functions)} functions" if image.functions else "none"),
         ("source lines", "yes" if line else "none"),
     ]
 
 
+def _entry(image: ElfImage) -> int:
+    """Where the kernel is entered, by its kind."""
+    if abi_note(image) is not None:
+        return image.entry
+    header = multiboot_header(image)
+    if header is not None:
+        return multiboot.kernel_of(image, header).entry
+    note = image.note(*PVH_NOTE)
+    return int.from_bytes(note.desc, "little") if note is not None else image.entry
+
+
 def _kind(image: ElfImage) -> str:
-    """By the same notes that `--mode auto` goes by."""
+    """By what `--mode auto` goes by."""
     if abi_note(image) is not None:
         return "paravirtual kernel (mode para)"
+    if multiboot_header(image) is not None:
+        return "PC kernel, started by Multiboot (mode full)"
     if image.note(*PVH_NOTE) is not None:
         return "PC kernel, started by PVH (mode full)"
-    return "neither a PC kernel nor a paravirtual one: it has no note that says so"
+    return "neither a PC kernel nor a paravirtual one: it has no note or header that says so"
 
 
 def _segments(image: ElfImage) -> Table:
@@ -63,7 +75,8 @@ def _segments(image: ElfImage) -> Table:
     table.add_column("rights")
     for heading in ("virtual", "physical", "in file", "in memory"):
         table.add_column(heading, justify="right")
-    for s in image.segments:
+    header = multiboot_header(image) if abi_note(image) is None else None
+    for s in image.segments if header is None else multiboot.kernel_of(image, header).segments:
         table.add_row(s.flag_text, f"{s.vaddr:#x}", f"{s.paddr:#x}", f"{len(s.data)}", f"{s.memory_bytes}")
     return table
 

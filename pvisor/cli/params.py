@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import click
 
+from pvisor.machine.modules import ModuleFile
 from pvisor.vmm.config import TIERS, DiskConfig
 
 FILE: Final = click.Path(path_type=Path)
@@ -67,6 +68,14 @@ def disk(text: str) -> DiskConfig:
     if not name:
         raise click.BadParameter(f"{text!r} names no file; give FILE, or FILE,ro")
     return DiskConfig(Path(name), read_only=name != text)
+
+
+def module(text: str) -> ModuleFile:
+    """A boot module: `FILE`, or `FILE=ARGS`."""
+    path, _, arguments = text.partition("=")
+    if not path:
+        raise click.BadParameter(f"{text!r} names no file; give FILE or FILE=ARGS")
+    return ModuleFile(Path(path), arguments)
 
 
 def domain_options(command: _Command) -> _Command:

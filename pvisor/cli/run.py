@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pvisor.cli.files import OutputFile, output_file
-from pvisor.cli.params import FILE, date, disk, domain_options
+from pvisor.cli.params import FILE, date, disk, domain_options, module
 from pvisor.domain.outcome import EndedBy
 from pvisor.errors import GuestRefused
+from pvisor.machine.modules import ModuleFile
 from pvisor.observe.stats import Json, refused_stats, stats_of
 from pvisor.vmm.config import MODES, TRANSPORTS, DiskConfig, DomainConfig, RunResult
 
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
     help="full: the guest believes it owns a PC. para: it calls us. auto: as its file says.",
 )
 @domain_options
+@click.option(
+    "--initrd", type=FILE, metavar="FILE", help="Full: give FILE to the kernel as its first boot module."
+)
+@click.option(
+    "--module",
+    "modules",
+    type=module,
+    multiple=True,
+    metavar="FILE[=ARGS]",
+    help="Full: a further boot module with its arguments. May be given several times.",
+)
 @click.option(
     "--transport",
     type=click.Choice(TRANSPORTS),
@@ -92,6 +104,8 @@ def run(
     max_insns: int | None,
     timeout_s: float | None,
     tier: str,
+    initrd: Path | None,
+    modules: tuple[ModuleFile, ...],
     transport: str,
     debug_abi: bool,
     epoch_s: int,
@@ -103,7 +117,7 @@ def run(
     trace_file: Path | None,
     trace_host: bool,
 ) -> int:
-    """Run GUEST, an ELF file made by `pvisor build`, or another kernel for a PC that starts by PVH.
+    """Run GUEST, an ELF file made by `pvisor build`, or another PC kernel that starts by PVH or Multiboot.
 
     The guest's console is stdin and stdout; nothing else is written to stdout. How it ended, unless it ended
     itself, is said on stderr. Virtual time goes by instructions (one is a nanosecond), so the same guest with
@@ -116,7 +130,7 @@ def run(
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
-        disks=disks, net=net,
+        disks=disks, net=net, initrd=initrd, modules=modules,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None
@@ -168,11 +182,11 @@ def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | No
     """What takes the trace, its header written. The guest is read here for that; it may be refused."""
     from hashlib import sha256
 
-    from pvisor.machine.elf import ElfImage
+    from pvisor.full.kernel_file import read_image
     from pvisor.observe.trace_file import TracedDomain, TraceWriter
     from pvisor.vmm.builder import mode_of
 
-    mode = mode_of(ElfImage(config.kernel), config.mode)
+    mode = mode_of(read_image(config.kernel), config.mode)
     domain = TracedDomain(1, config.kernel.name, mode, sha256(config.kernel.read_bytes()).hexdigest())
     return TraceWriter(trace.write, domain, host.write if host is not None else None)
 
@@ -189,10 +203,10 @@ def _say_how_it_ended(config: DomainConfig, result: RunResult, stdout: Stdout, b
     if ending.ended_by is not EndedBy.CRASH:
         say(ending.reason)
         return
-    from pvisor.machine.elf import ElfImage
+    from pvisor.full.kernel_file import read_image
     from pvisor.observe.report import crash_report
 
-    click.echo(crash_report(result, ElfImage(config.kernel)), err=True, nl=False)
+    click.echo(crash_report(result, read_image(config.kernel)), err=True, nl=False)
 
 
 def _write_stats(file: OutputFile | None, stats: Json) -> None:

@@ -94,13 +94,11 @@ class Segmentation:
         self._paging = paging
 
     def start(self) -> None:
-        """The segments with which PVH and multiboot enter a guest: flat, 32 bits."""
+        """The segments with which PVH and Multiboot enter a guest: flat, 32 bits."""
         self._vcpu.set_gdtr(0, 0)
         self._vcpu.set_segment(CS, Segment(0x08, 0, 0xFFFF_FFFF, 0x00CF_BB00))
-        for index in (SS, DS, ES):
+        for index in (SS, DS, ES, FS, GS):
             self._vcpu.set_segment(index, Segment(0x10, 0, 0xFFFF_FFFF, 0x00CF_B300))
-        for index in (FS, GS):
-            self._vcpu.set_segment(index, NULL)
 
     @property
     def cpl(self) -> int:

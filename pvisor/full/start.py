@@ -1,96 +1,167 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The start of a PC guest: PVH entry, 32-bit, flat, no paging, EBX at hvm_start_info.
+"""The start of a PC guest: which boot protocol its kernel speaks, and its entry: 32-bit, flat, unpaged.
 
-Source: xen/include/public/arch-x86/hvm/start_info.h and docs/misc/pvh.pandoc (start info version 1). Twin of
-para/start.py.
+Multiboot is in multiboot.py; PVH is here, by xen/include/public/arch-x86/hvm/start_info.h and
+docs/misc/pvh.pandoc (start info version 1). Twin of para/start.py.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pvisor.cpu.unicorn_engine import UnicornVcpu
-from pvisor.cpu.vcpu import RBX
-from pvisor.errors import GuestRefused
-from pvisor.full.cpu import FullWing
+from pvisor.cpu.vcpu import RAX, RBX
+from pvisor.errors import GuestRefused, UsageError
+from pvisor.full import firmware, multiboot
+from pvisor.full.firmware import E820_RAM, LOW_RAM_END, MIB, MemoryRange
+from pvisor.full.kernel_file import multiboot_header, pvh_entry
+from pvisor.full.placement import Ram
 from pvisor.machine.cmdline import cmdline_bytes
-from pvisor.machine.elf import ElfImage
+from pvisor.machine.elf import ElfImage, Segment
 from pvisor.machine.memory import GuestMemory
+from pvisor.machine.modules import Module
 
-PVH_NOTE = ("Xen", 18)
-"""XEN_ELFNOTE_PHYS32_ENTRY."""
+if TYPE_CHECKING:
+    from pvisor.full.cpu import FullWing
+
 START_MAGIC = 0x336E_C578
-E820_RAM, E820_RESERVED = 1, 2
-LOW_RAM_END, EBDA_END, ROM_START, MIB = 0x9_FC00, 0xA_0000, 0xF_0000, 0x10_0000
+START_INFO_BYTES, MAP_ENTRY_BYTES, MODULE_ENTRY_BYTES = 56, 24, 32
 CMDLINE_MAX = 4095
-AREA_BYTES = 0x2000
-"""Room for start info, memory map and command line."""
-AREAS = (0x9_C000, 0x1000, 0x7_0000, 0x4_0000)
-"""Where they may lie in low memory; the first that the kernel leaves free is taken."""
+LOWEST_INFO = 0x1000
+"""Below are the interrupt table and the BIOS data area."""
 
 
-def pvh_entry(image: ElfImage) -> int:
-    """The 32-bit entry point that the PVH note names. Refuses an ELF without one."""
-    note = image.note(*PVH_NOTE)
-    if note is None or len(note.desc) not in (4, 8):
-        raise GuestRefused(
-            f"{image.path}: no PC kernel that can be entered (no PVH note, XEN_ELFNOTE_PHYS32_ENTRY); "
-            "try --mode para"
-        )
-    entry = int.from_bytes(note.desc, "little")
-    if entry >> 32:
-        raise GuestRefused(f"{image.path}: its PVH entry point {entry:#x} is above 4 GiB")
-    return entry
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a kernel is entered, and with what in EAX and EBX."""
+
+    rip: int
+    eax: int
+    ebx: int
 
 
-def memory_map(memory_bytes: int) -> list[tuple[int, int, int]]:
-    """(address, size in bytes, type) of each range, as a PC with this much RAM has them."""
-    entries = [(0, LOW_RAM_END, E820_RAM), (LOW_RAM_END, EBDA_END - LOW_RAM_END, E820_RESERVED),
-               (ROM_START, MIB - ROM_START, E820_RESERVED)]  # fmt: skip
-    if memory_bytes > MIB:
-        entries.append((MIB, memory_bytes - MIB, E820_RAM))
-    return entries
+def load(
+    image: ElfImage,
+    memory: GuestMemory,
+    vcpu: UnicornVcpu,
+    wing: FullWing,
+    *,
+    cmdline: str,
+    modules: Sequence[Module] = (),
+) -> None:
+    """Put kernel and modules into memory, and the vCPU at the kernel's entry.
 
-
-def load(image: ElfImage, memory: GuestMemory, vcpu: UnicornVcpu, wing: FullWing, *, cmdline: str) -> None:
-    """Put the kernel into memory and the vCPU at its PVH entry.
-
-    Raises GuestRefused for a kernel that cannot run here, UsageError for a command line that is too long.
+    Raises GuestRefused for a kernel that cannot run here, UsageError for a command line that is too long,
+    modules that do not fit and memory that is no PC's.
     """
-    entry = pvh_entry(image)
-    words = cmdline_bytes(cmdline, CMDLINE_MAX)
-    for segment in image.segments:
-        end = segment.paddr + segment.memory_bytes
-        if end > memory.size_bytes:
-            raise GuestRefused(
-                f"the kernel needs memory up to {end:#x}, the domain has {memory.size_bytes:#x}; "
-                "give more --memory"
-            )
-        memory.write(segment.paddr, segment.data)
-    area = next((a for a in AREAS if not _occupied(image, a)), None)
-    if area is None:
-        raise GuestRefused(f"{image.path}: leaves no room below 640 KiB for the PVH start info")
-    _write_start_info(memory, area, words)
+    signature, _, _, features = wing.cpuid.leaf(1)
+    rsdp = firmware.install(memory, signature, features)
+    entry = place(image, memory, cmdline=cmdline, modules=modules, rsdp=rsdp)
     wing.segments.start()
     vcpu.set_cr0(wing.state.cr0)
     vcpu.set_cr4(wing.state.cr4)
     vcpu.rflags = 2
     vcpu.v.mirror_if = 1
-    vcpu.regs.gpr[RBX] = area
-    vcpu.regs.rip = entry
+    vcpu.regs.gpr[RAX], vcpu.regs.gpr[RBX] = entry.eax, entry.ebx
+    vcpu.regs.rip = entry.rip
 
 
-def _occupied(image: ElfImage, area: int) -> bool:
-    return any(s.paddr < area + AREA_BYTES and area < s.paddr + s.memory_bytes for s in image.segments)
+def place(
+    image: ElfImage, memory: GuestMemory, *, cmdline: str, modules: Sequence[Module], rsdp: int
+) -> Entry:
+    """Put the kernel, its modules and what it is told into memory. Raises as `load` does."""
+    words = cmdline_bytes(cmdline, CMDLINE_MAX)
+    memory_map = firmware.memory_map(memory.size_bytes)
+    ram = Ram((r.start, r.start + r.n_bytes) for r in memory_map if r.type == E820_RAM)
+    header = multiboot_header(image)
+    if header is not None:
+        kernel = multiboot.kernel_of(image, header)
+        end = _put_kernel(image, kernel.segments, memory, ram)
+        placed = [
+            (_put_module(module, memory, ram.lowest(len(module.data), end)), module) for module in modules
+        ]
+        string = multiboot.kernel_string(image, words)
+        info = multiboot.write_info(memory, ram, memory_map, string, placed)
+        entry, eax = kernel.entry, multiboot.BOOT_MAGIC
+    else:
+        entry, eax = pvh_entry(image), 0
+        _put_kernel(image, image.segments, memory, ram)
+        placed = [
+            (_put_module(module, memory, ram.highest(len(module.data), MIB)), module) for module in modules
+        ]
+        info = _write_start_info(memory, ram, memory_map, words, placed, rsdp)
+    if info is None:
+        raise GuestRefused(f"{image.path}: leaves no room in memory for what it is told at its start")
+    return Entry(entry, eax, info)
 
 
-def _write_start_info(memory: GuestMemory, area: int, cmdline: bytes) -> None:
-    """struct hvm_start_info, then hvm_memmap_table_entry's, then the command line."""
-    entries = memory_map(memory.size_bytes)
-    map_at = area + 64
-    cmdline_at = area + 0x1000
-    memory.write(
-        area, struct.pack("<IIIIQQQQII", START_MAGIC, 1, 0, 0, 0, cmdline_at, 0, map_at, len(entries), 0)
-    )
-    memory.write(map_at, b"".join(struct.pack("<QQII", *entry, 0) for entry in entries))
-    memory.write(cmdline_at, cmdline + b"\0")
+def _put_kernel(image: ElfImage, segments: Sequence[Segment], memory: GuestMemory, ram: Ram) -> int:
+    """Load a kernel's segments; the address behind the last."""
+    for segment in segments:
+        start, n_bytes = segment.paddr, segment.memory_bytes
+        if not n_bytes:
+            continue
+        hole = ram.hole_in(start, n_bytes)
+        if hole is not None and hole[0] >= ram.end:
+            raise GuestRefused(
+                f"the kernel needs memory up to {start + n_bytes:#x}, the domain has RAM up to {ram.end:#x}; "
+                "give more --memory"
+            )
+        if hole is not None:
+            raise GuestRefused(
+                f"{image.path}: wants to be loaded at {hole[0]:#x}, where a PC has no RAM "
+                f"(it has none from {hole[0]:#x} to {hole[1]:#x})"
+            )
+        ram.take(start, n_bytes)
+        memory.write(start, segment.data)
+        bss, end = start + len(segment.data), min(start + n_bytes, LOW_RAM_END)
+        if bss < end:  # low memory is not empty: firmware has been there
+            memory.write(bss, bytes(end - bss))
+    return max((s.paddr + s.memory_bytes for s in segments), default=0)
+
+
+def _put_module(module: Module, memory: GuestMemory, at: int | None) -> int:
+    if at is None:
+        raise UsageError(
+            f"{module.name.decode('utf-8', 'replace')}: no room for its {len(module.data)} bytes "
+            "in the guest's memory; give more --memory"
+        )
+    memory.write(at, module.data)
+    return at
+
+
+def _write_start_info(
+    memory: GuestMemory,
+    ram: Ram,
+    memory_map: Sequence[MemoryRange],
+    cmdline: bytes,
+    modules: Sequence[tuple[int, Module]],
+    rsdp: int,
+) -> int | None:
+    """struct hvm_start_info, the memory map, the modules, the strings; its address, or None without room."""
+    strings = [cmdline, *(module.arguments for _, module in modules)]
+    fixed_bytes = START_INFO_BYTES + MAP_ENTRY_BYTES * len(memory_map) + MODULE_ENTRY_BYTES * len(modules)
+    n_bytes = fixed_bytes + sum(len(string) + 1 for string in strings)
+    at = ram.highest(n_bytes, LOWEST_INFO, LOW_RAM_END)
+    at = ram.highest(n_bytes, MIB) if at is None else at
+    if at is None:
+        return None
+    addresses = []
+    string_at = at + fixed_bytes
+    for string in strings:
+        addresses.append(string_at)
+        string_at += len(string) + 1
+    map_at = at + START_INFO_BYTES
+    modules_at = map_at + MAP_ENTRY_BYTES * len(memory_map)
+    info = struct.pack(
+        "<IIIIQQQQII", START_MAGIC, 1, 0, len(modules), modules_at if modules else 0, addresses[0], rsdp,
+        map_at, len(memory_map), 0,
+    )  # fmt: skip
+    info += b"".join(struct.pack("<QQII", r.start, r.n_bytes, r.type, 0) for r in memory_map)
+    for (start, module), address in zip(modules, addresses[1:], strict=True):
+        info += struct.pack("<QQQQ", start, len(module.data), address if module.arguments else 0, 0)
+    memory.write(at, info + b"".join(string + b"\0" for string in strings))
+    return at

@@ -65,15 +65,15 @@ class Symbol:
 
 
 class ElfImage:
-    """An executable for x86, read whole and checked.
+    """An executable for x86, read whole (unless its content is given) and checked.
 
     Raises UsageError when there is no such file, GuestRefused when it is not an ELF executable for x86 or
     is damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, content: bytes | None = None) -> None:
         self.path = Path(path)
-        self._content = _read_file(self.path)
+        self._content = read_file(self.path) if content is None else content
         if self._content[:4] != b"\x7fELF":
             raise GuestRefused(f"{path}: not an ELF file; `pvisor build` makes guests from C")
         try:
@@ -85,7 +85,9 @@ class ElfImage:
 
     def _parse(self, elf: ELFFile) -> None:
         machine = elf["e_machine"]
-        if machine not in MACHINES or not elf.little_endian:
+        if machine in MACHINES and not elf.little_endian:
+            raise GuestRefused(f"{self.path}: big-endian, which no x86 is; build it for x86-64")
+        if machine not in MACHINES:
             raise GuestRefused(
                 f"{self.path}: made for {elf.get_machine_arch()}, not for x86; build it for x86-64"
             )
@@ -128,6 +130,11 @@ class ElfImage:
             raise GuestRefused(f"{self.path}: nothing to load (no PT_LOAD segment)")
         self.segments = tuple(segments)
         self.notes = tuple(notes)
+
+    @property
+    def content(self) -> bytes:
+        """The whole file."""
+        return self._content
 
     def note(self, name: str, note_type: int) -> Note | None:
         """The first note of that name and type."""
@@ -200,6 +207,27 @@ class ElfImage:
         return None
 
 
+class RawImage(ElfImage):
+    """A kernel's file that is taken as plain bytes: it has no segments, notes, symbols or source lines."""
+
+    def __init__(self, path: str | Path, content: bytes) -> None:
+        self.path = Path(path)
+        self._content = content
+        self.bits = 32
+        self.entry = 0
+        self.segments = ()
+        self.notes = ()
+
+    @cached_property
+    def functions(self) -> tuple[Symbol, ...]:
+        """None."""
+        return ()
+
+    def source_line(self, address: int) -> str | None:
+        """None."""
+        return None
+
+
 def _line_in_unit(elf: ELFFile, unit: CompileUnit, address: int) -> str | None:
     program = elf.get_dwarf_info().line_program_for_CU(unit)
     if program is None:
@@ -236,7 +264,8 @@ def _notes(data: bytes) -> list[Note]:
     return notes
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A kernel's file, whole. Raises UsageError, or GuestRefused when it is too large."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pvisor.cpu.unicorn_engine import UNLIMITED, UnicornVcpu
 from pvisor.domain.domain import Domain
 from pvisor.errors import GuestRefused, UsageError
+from pvisor.full.kernel_file import is_pc_kernel, read_image, refuse_multiboot2
 from pvisor.machine.clock import WallClock
 from pvisor.machine.console import ConsoleInput, ConsoleOutput
 from pvisor.machine.disk import DiskImage
@@ -17,6 +18,7 @@ from pvisor.machine.ioports import IoDevice, IoPortBus
 from pvisor.machine.lines import unconnected
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
+from pvisor.machine.modules import read_modules
 from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
 from pvisor.para.start import abi_note
@@ -43,18 +45,19 @@ class Machine:
 
 
 def mode_of(image: ElfImage, asked: str) -> str:
-    """`full` or `para`: as asked, or by the notes of the ELF file."""
+    """`full` or `para`: as asked, or by what the kernel's file says."""
     if asked not in MODES:
         raise UsageError(f"--mode {asked}: there is {', '.join(MODES)}")
     if asked != "auto":
         return asked
     if abi_note(image) is not None:
         return "para"
-    if image.note("Xen", 18) is not None:
+    if is_pc_kernel(image):
         return "full"
+    refuse_multiboot2(image)
     raise GuestRefused(
-        f"{image.path}: neither a PC kernel (PVH note) nor a paravirtual one (pvisor note); "
-        "`pvisor build` makes both"
+        f"{image.path}: neither a PC kernel (PVH note, or Multiboot 1 header) nor a paravirtual one "
+        "(pvisor note); `pvisor build` makes both"
     )
 
 
@@ -63,7 +66,7 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     """Make a domain and load its kernel. Raises UsageError or GuestRefused; then nothing is left behind."""
     if config.tier not in TIERS or config.transport not in TRANSPORTS:
         raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
-    image = ElfImage(config.kernel)
+    image = read_image(config.kernel)
     mode = mode_of(image, config.mode)
     if config.net and mode != "full":
         raise UsageError("--net: a paravirtual guest has no network card")
@@ -116,9 +119,15 @@ def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, fram
     timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
     timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
     ioports.attach(COM1, N_IOPORTS, Uart(console, input, lambda: vcpu.exit.virtual_ns))
-    ioports.attach(power.PM1A_CNT, 2, power.PowerControl(domain.end))
+    timers = Timers(lambda: vcpu.exit.virtual_ns)
+    power_control, pm_timer = power.PowerControl(domain.end), power.PmTimer(timers.now)
+    ioports.attach(power.PM1A_EVT, power.PM1A_EVT_BYTES, power.PowerEvents(timers, pm_timer, unconnected))
+    ioports.attach(power.PM1A_CNT, power.PM1A_CNT_BYTES, power_control)
+    ioports.attach(power.PM_TMR, power.PM_TMR_BYTES, pm_timer)
+    ioports.attach(power.APM_CONTROL, power.APM_BYTES, power.ApmControl(power_control))
     ioports.attach(power.DEBUG_EXIT, 4, power.DebugExit(domain.end))
-    start.load(image, memory, vcpu, wing, cmdline=config.cmdline)
+    modules = read_modules(config.module_files, config.memory_bytes)
+    start.load(image, memory, vcpu, wing, cmdline=config.cmdline, modules=modules)
     return domain, ioports
 
 
@@ -177,6 +186,8 @@ def _build_para(config: DomainConfig, image: ElfImage, memory: GuestMemory, fram
     from pvisor.para import start
     from pvisor.para.cpu import ParaWing
 
+    if config.module_files:
+        raise UsageError(f"{config.module_files[0].option}: only a PC kernel (mode full) gets boot modules")
     wing = ParaWing(start.offered_features(config.transport))
     domain = Domain(
         domid, config.name or image.path.name, memory, wing, [], console, input, WallClock(config.epoch_s)

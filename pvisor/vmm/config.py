@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pvisor.domain.outcome import Ending
 from pvisor.machine.clock import DEFAULT_EPOCH_S
+from pvisor.machine.modules import ModuleFile
 
 MODES = ("auto", "full", "para")
 TIERS = ("native", "python")
@@ -36,6 +37,10 @@ class DomainConfig:
     mode: str = "auto"
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     cmdline: str = ""
+    initrd: Path | None = None
+    """The first boot module of a PC kernel."""
+    modules: tuple[ModuleFile, ...] = ()
+    """The boot modules after it."""
     tier: str = "native"
     transport: str = "syscall"
     max_insns: int | None = None
@@ -51,6 +56,12 @@ class DomainConfig:
     """Functions of the guest whose calls are counted as operations."""
     name: str = ""
     disks: tuple[DiskConfig, ...] = ()
+
+    @property
+    def module_files(self) -> tuple[ModuleFile, ...]:
+        """All boot modules in their order, the initrd first."""
+        first = (ModuleFile(self.initrd, option="--initrd"),) if self.initrd is not None else ()
+        return (*first, *self.modules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 QEMU = (
@@ -24,21 +25,24 @@ def build(name: str, bits: int, folder: Path) -> Path:
     return build_source(GUESTS / f"{name}.c", bits, folder)
 
 
-def build_source(source: Path, bits: int, folder: Path) -> Path:
-    """Build a bare guest from one C file and what all of them share."""
+def build_source(source: Path, bits: int, folder: Path, defines: Sequence[str] = ()) -> Path:
+    """Build a bare guest from one C file and what all of them share, with macros such as `NAME=1`."""
     output = folder / f"{source.stem}-{bits}.elf"
     sources = [*(str(GUESTS / name) for name in ("pc.S", "pc.c", "user.c")), str(source)]
     command = ["gcc", f"-m{bits}", *_FLAGS.split(), "-I", str(GUESTS), "-T", str(GUESTS / "pc.lds"), *sources]
     if bits == 32:
         command.insert(1, "-mno-sse")
+    command += [f"-D{macro}" for macro in defines]
     done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return output
 
 
-def run(elf: Path, *, options: str = "", stdin: bytes = b"", timeout_s: float = 60) -> tuple[int, bytes]:
-    """Exit status and console output under QEMU."""
-    command = [*QEMU.split(), *options.split(), "-kernel", str(elf)]
+def run(
+    elf: Path, *, options: str = "", more: Sequence[str] = (), stdin: bytes = b"", timeout_s: float = 60
+) -> tuple[int, bytes]:
+    """Exit status and console output under QEMU; `more` are options that hold blanks."""
+    command = [*QEMU.split(), *options.split(), *more, "-kernel", str(elf)]
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
     assert done.stderr == b""
     return done.returncode, done.stdout

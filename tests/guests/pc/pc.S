@@ -6,12 +6,21 @@
         .asciz  "Xen"
         .long   start
 
+#ifdef MULTIBOOT                            /* a Multiboot header with these flags */
+        .section .text.header, "ax", @progbits
+        .balign 4
+header: .long   0x1badb002, MULTIBOOT, -(0x1badb002 + MULTIBOOT)
+        .long   header, 0x100000, data_end, image_end, start /* the address fields, used if flag 16 is set */
+#endif
+
         .section .note.GNU-stack, "", @progbits
 
         .text
         .code32
         .globl  start
-start:  cli
+start:  mov     %eax, boot_eax
+        mov     %ebx, boot_ebx
+        cli
         cld
         lgdt    gdt_register
         ljmp    $0x08, $1f
@@ -144,7 +153,11 @@ common:
 
         .data
         .balign 16
-        .globl  gdt, gdt_register
+        .globl  gdt, gdt_register, boot_eax, boot_ebx
+boot_eax:                                   /* as the kernel was entered */
+        .long   0
+boot_ebx:
+        .long   0
 gdt:    .quad   0
         .quad   0x00cf9a000000ffff          /* 0x08 code */
         .quad   0x00cf92000000ffff          /* 0x10 data */

@@ -99,6 +99,8 @@ static inline void invlpg(const volatile void *address)
     __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
+extern const uint32_t boot_eax, boot_ebx; /* as the kernel was entered */
+
 void print(const char *text);
 void print_hex(uint64_t value);
 void show(const char *name, uint64_t value); /* `name: 0x12` */
