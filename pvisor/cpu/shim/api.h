@@ -4,6 +4,7 @@
 #define PV_API_H
 #include <stddef.h>
 #include "types.h"
+#include "full/native/apic_state.h"
 
 /* Libraries and the self-test: once a process. 0 or a repair; text in `error` otherwise. */
 int pv_load_unicorn(const char *path, char *error, size_t error_size);
@@ -70,6 +71,10 @@ void pv_trace_clear(pv_vcpu *v);
 int pv_operation_add(pv_vcpu *v, uint64_t address);
 const pv_operation *pv_operation_get(pv_vcpu *v, uint32_t index);
 void pv_operations_finish(pv_vcpu *v);
+
+/* The local APIC without Python (full/native/apic.c), offsets as in its page. 0: it takes full/apic.py. */
+int pv_apic_read(const pv_apic *apic, uint32_t offset, uint32_t *value);
+int pv_apic_write(pv_apic *apic, uint32_t offset, uint32_t value);
 
 /* Ctrl-C and SIGTERM: from install to restore a signal only sets flags. Returns the signal seen, or 0. */
 int pv_signals_install(void);
