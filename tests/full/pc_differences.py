@@ -9,6 +9,24 @@ USUAL_OPTIONS = "-cpu qemu64,+pdpe1gb,vendor=GenuineIntel"
 QEMU_OPTIONS: dict[str, str] = {}
 """By guest: options for QEMU instead of the usual ones."""
 
+_NO_LIMITS = {
+    "\nbeyond the limit by one: vector 13, error 0x0, at +7, in ring 3": "nothing",
+    "\na byte beyond the limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
+    "\nby DS: vector 13, error 0x0, at +7, in ring 3": "nothing",
+    "\nby ES, REP STOSB up to the limit: vector 13, error 0x0, at +19, in ring 3": "nothing",
+    "\nby GS, beyond: vector 13, error 0x0, at +7, in ring 3": "nothing",
+    "\na write to a read-only segment: vector 13, error 0x0, at +7, in ring 3": "nothing",
+    "\nexpand-down, below its limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
+    "\na null segment: vector 13, error 0x0, at +4, in ring 3": "nothing",
+    "\na write by CS: vector 13, error 0x0, at +0, in ring 3": "nothing",
+    "\na stack beyond its limit: vector 12, error 0x0, at +12, in ring 3": "nothing",
+    "\na pop beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
+    "\nby EBP beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
+    "  the one behind it: 0x0": "it: 0x99",
+    "over its limit: exceptions: 0x1\n  vector: 0xd\n  error: 0x0\n"
+    "  CS in the frame: 0x17\n  IP in the frame: 0x100": "exceptions: 0x0",
+}
+
 DIFFERENCES: dict[str, dict[str, str]] = {
     "user_paging-64": {
         "ring 0 reads: vector 14, error 0x9": "error 0x8",
@@ -92,8 +110,9 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "task gate, ring 0: nothing": "task gate, ring 0: rights 0xe500",
         "task gate, ring 3: nothing": "task gate, ring 3: rights 0xe500",
     },
-    # SDM 2B, SYSCALL: RFLAGS AND NOT IA32_FMASK (QEMU clears the status flags and DF in any case); #UD outside
-    # 64-bit mode. SYSRET: #GP(0), still in ring 0, when RCX is not canonical. WRMSR: #GP(0) for such an LSTAR.
+    # SDM 2B, SYSCALL: RFLAGS AND NOT IA32_FMASK (QEMU clears the status flags and DF in any case); #UD
+    # outside 64-bit mode. SYSRET: #GP(0), still in ring 0, when RCX is not canonical. WRMSR: #GP(0) for such
+    # an LSTAR.
     "syscall-64": {
         "flags inside: 0x240cd7": "inside: 0x240002",
         "flags inside: 0x2008d7": "inside: 0x200002",
@@ -102,8 +121,8 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "the entry of CSTAR was taken: 0x0": "taken: 0x1",
         "LSTAR that is not canonical: vector 13, error 0x0, at +10": "nothing",
     },
-    # SDM 2B, SYSENTER: #GP(0) unless CS[15:2] names something; SYSEXIT: #GP(0), still in ring 0, when RCX or RDX
-    # is not canonical; WRMSR: #GP(0) for such an address.
+    # SDM 2B, SYSENTER: #GP(0) unless CS[15:2] names something; SYSEXIT: #GP(0), still in ring 0, when RCX or
+    # RDX is not canonical; WRMSR: #GP(0) for such an address.
     "sysenter-32": {"SYSENTER with CS of 3: vector 13, error 0x0, at +9, in ring 3": "nothing"},
     "sysenter-64": {
         "SYSENTER with CS of 3: vector 13, error 0x0, at +10, in ring 3": "nothing",
@@ -112,41 +131,9 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "SYSEXIT to an IP that is not canonical: vector 13, error 0x0, at +14": "error 0x0, in ring 3",
         "SYSEXIT to an SP that is not canonical: vector 13, error 0x0, at +14": "error 0x0, in ring 3",
     },
-    # SDM 3A 5.3 and 5.5: limits and types are checked in 32-bit code. QEMU's TCG checks those of far jumps only.
-    "limits-32": {
-        "\nbeyond the limit by one: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\na byte beyond the limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\nby DS: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\nby ES, REP STOSB up to the limit: vector 13, error 0x0, at +19, in ring 3": "nothing",
-        "\nby GS, beyond: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\na write to a read-only segment: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\nexpand-down, below its limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\na null segment: vector 13, error 0x0, at +4, in ring 3": "nothing",
-        "\na write by CS: vector 13, error 0x0, at +0, in ring 3": "nothing",
-        "\na stack beyond its limit: vector 12, error 0x0, at +12, in ring 3": "nothing",
-        "\na pop beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
-        "\nby EBP beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
-        "  the one behind it: 0x0": "it: 0x99",
-        "limit: exceptions: 0x1\n  vector: 0xd\n  error: 0x0\n  CS in the frame: 0x17\n  IP in the frame: 0x100":
-            "exceptions: 0x0",
-    },
-    "limits-64": {
-        "\nbeyond the limit by one: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\na byte beyond the limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\nby DS: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\nby ES, REP STOSB up to the limit: vector 13, error 0x0, at +19, in ring 3": "nothing",
-        "\nby GS, beyond: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\na write to a read-only segment: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\nexpand-down, below its limit: vector 13, error 0x0, at +7, in ring 3": "nothing",
-        "\na null segment: vector 13, error 0x0, at +4, in ring 3": "nothing",
-        "\na write by CS: vector 13, error 0x0, at +0, in ring 3": "nothing",
-        "\na stack beyond its limit: vector 12, error 0x0, at +12, in ring 3": "nothing",
-        "\na pop beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
-        "\nby EBP beyond it: vector 12, error 0x0, at +12, in ring 3": "nothing",
-        "  the one behind it: 0x0": "it: 0x99",
-        "limit: exceptions: 0x1\n  vector: 0xd\n  error: 0x0\n  CS in the frame: 0x17\n  IP in the frame: 0x100":
-            "exceptions: 0x0",
-    },
+    # SDM 3A 5.3 and 5.5: limits and types are checked in 32-bit code. QEMU's TCG checks far jumps only.
+    "limits-32": _NO_LIMITS,
+    "limits-64": _NO_LIMITS,
     # SDM 3A 6.13: the index in the error code is the vector, also where a gate has 16 bytes.
     "compat-64": {"int 0x20: vector 13, error 0x102": "error 0x202"},
     # SDM 3A 6.13: EXT is set when a fault comes while an earlier exception is delivered.

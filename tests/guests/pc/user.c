@@ -9,8 +9,6 @@ volatile word user_sp, user_ss, user_cs, user_ds, user_flags, result, result2;
 void user_set_up(void)
 {
     word state = (word)&task_state;
-    outb(0x21, 0xff); /* whatever the firmware left: no interrupt until a test asks for one */
-    outb(0xa1, 0xff);
     set_segment(SYSTEM_CODE, 0, 0xfffff, 0x9a, sizeof(word) == 8 ? 0xa : 0xc);
     set_segment(SYSTEM_DATA, 0, 0xfffff, 0x92, 0xc);
     set_segment(USER_CODE32, 0, 0xfffff, 0xfa, 0xc);
