@@ -86,7 +86,7 @@ STACK_INSTRUCTIONS = frozenset(("push", "pop", "call", "ret", "enter", "leave", 
 
 
 def bad_stack_address(vcpu: Vcpu, insn: Instruction, rip: int) -> bool:
-    """Does a 64-bit instruction use the stack segment, implied or by RSP or RBP, where it is not canonical?"""
+    """Does a 64-bit instruction use the stack, implied or by RSP or RBP, where it is not canonical?"""
     rsp = vcpu.regs.gpr[RSP]
     addresses = [rsp, rsp - 8 & (1 << 64) - 1] if insn.mnemonic in STACK_INSTRUCTIONS else []
     for operand in insn.operands:

@@ -28,6 +28,20 @@ def fan_out(*lines: Line) -> Line:
     return set_level
 
 
+def shared(line: Line, n_devices: int) -> list[Line]:
+    """One line for several devices: it is high while any of them holds it so."""
+    levels = [False] * n_devices
+
+    def setter(index: int) -> Line:
+        def set_level(level: bool) -> None:
+            levels[index] = level
+            line(any(levels))
+
+        return set_level
+
+    return [setter(index) for index in range(n_devices)]
+
+
 class InterruptSource(Protocol):
     """A controller as the CPU sees it: it asserts the CPU's line, and names the vector when it is asked."""
 

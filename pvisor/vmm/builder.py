@@ -14,8 +14,7 @@ from pvisor.machine.console import ConsoleInput, ConsoleOutput
 from pvisor.machine.disk import DiskImage
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
-from pvisor.machine.ioports import IoDevice, IoPortBus
-from pvisor.machine.lines import unconnected
+from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
 from pvisor.machine.modules import read_modules
@@ -76,11 +75,12 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     vcpu = UnicornVcpu(memory, frames)
     disks: list[DiskImage] = []
     try:
-        build_wing = _build_full if mode == "full" else _build_para
-        domain, ioports = build_wing(config, image, memory, frames, vcpu, console, input, domid)
         _open_disks(config, mode, disks)
-        if disks and ioports is not None:
-            _attach_disk(disks[0], ioports, vcpu)
+        build_wing = _build_full if mode == "full" else _build_para
+        plugged = switch or Switch() if config.net else None
+        domain, ioports = build_wing(
+            config, image, memory, frames, vcpu, console, input, domid, tuple(disks), plugged
+        )
     except BaseException:
         vcpu.close()
         frames.close()
@@ -91,8 +91,6 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
     vcpu.v.debug_abi = config.debug_abi
     vcpu.v.time_exits = config.time_exits
-    if config.net and ioports is not None:
-        _attach_net(switch or Switch(), ioports, vcpu, domid)
     if config.tier == "native":
         vcpu.enable_natives(mode, config.without_natives)
     return Machine(domain, vcpu, frames, image, ioports, tuple(disks))
@@ -104,11 +102,11 @@ PARA_FRAMES = 8
 
 
 def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,
-                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput,
-                domid: int) -> tuple[Domain, IoPortBus]:  # fmt: skip
-    from pvisor.full import power, start
-    from pvisor.full.console import COM1, N_IOPORTS, Uart
+                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput, domid: int,
+                disks: tuple[DiskImage, ...], switch: Switch | None) -> tuple[Domain, IoPortBus]:  # fmt: skip
+    from pvisor.full import start
     from pvisor.full.cpu import FullWing
+    from pvisor.vmm.board import build_board
 
     ioports, mmio = IoPortBus(), MmioBus()
     wing = FullWing(memory, frames, vcpu, ioports, mmio)
@@ -118,14 +116,8 @@ def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, fram
     )
     timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
     timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
-    ioports.attach(COM1, N_IOPORTS, Uart(console, input, lambda: vcpu.exit.virtual_ns))
-    timers = Timers(lambda: vcpu.exit.virtual_ns)
-    power_control, pm_timer = power.PowerControl(domain.end), power.PmTimer(timers.now)
-    ioports.attach(power.PM1A_EVT, power.PM1A_EVT_BYTES, power.PowerEvents(timers, pm_timer, unconnected))
-    ioports.attach(power.PM1A_CNT, power.PM1A_CNT_BYTES, power_control)
-    ioports.attach(power.PM_TMR, power.PM_TMR_BYTES, pm_timer)
-    ioports.attach(power.APM_CONTROL, power.APM_BYTES, power.ApmControl(power_control))
-    ioports.attach(power.DEBUG_EXIT, 4, power.DebugExit(domain.end))
+    board = build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch)
+    wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = board.apic
     modules = read_modules(config.module_files, config.memory_bytes)
     start.load(image, memory, vcpu, wing, cmdline=config.cmdline, modules=modules)
     return domain, ioports
@@ -141,48 +133,9 @@ def _open_disks(config: DomainConfig, mode: str, opened: list[DiskImage]) -> Non
         opened.append(DiskImage(disk.path, read_only=disk.read_only))
 
 
-def _attach_disk(disk: DiskImage, ioports: IoPortBus, vcpu: UnicornVcpu) -> None:
-    """The disk as drive 0 of the primary ATA channel, IRQ 14."""
-    from pvisor.cpu.shim import lib
-    from pvisor.full.block import AtaChannel
-
-    channel = AtaChannel(disk, unconnected, Timers(lambda: vcpu.exit.virtual_ns))
-    channel.attach_to(ioports)
-    vcpu.v.device[lib.PV_DEVICE_BLOCK] = channel.state
-
-
-class _DueOnAccess:
-    """A device before which its deadlines are served whenever the guest looks at it: polling sees them."""
-
-    def __init__(self, device: IoDevice, timers: Timers) -> None:
-        self.widest_bytes = device.widest_bytes
-        self._device = device
-        self._timers = timers
-
-    def read(self, offset: int, size_bytes: int) -> int:
-        """The device's value, now."""
-        self._timers.run_due()
-        return self._device.read(offset, size_bytes)
-
-    def write(self, offset: int, size_bytes: int, value: int) -> None:
-        """To the device as it is now."""
-        self._timers.run_due()
-        self._device.write(offset, size_bytes, value)
-
-
-def _attach_net(switch: Switch, ioports: IoPortBus, vcpu: UnicornVcpu, domid: int) -> None:
-    from pvisor.full import net
-
-    timers = Timers(lambda: vcpu.exit.virtual_ns)
-    card = net.Ne2000(
-        net.default_mac(domid - 1), lambda receive: switch.attach(timers, receive).send, unconnected
-    )
-    ioports.attach(net.BASE, net.N_IOPORTS, _DueOnAccess(card, timers))
-
-
 def _build_para(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,
-                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput,
-                domid: int) -> tuple[Domain, None]:  # fmt: skip
+                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput, domid: int,
+                disks: tuple[DiskImage, ...], switch: Switch | None) -> tuple[Domain, None]:  # fmt: skip
     from pvisor.para import start
     from pvisor.para.cpu import ParaWing
 

@@ -162,7 +162,9 @@ def as_full(name: str, text: str) -> str:
     for manual, ours in HERE.get(name, {}).items():
         text = text.replace(manual, instead(manual, ours))
     if name.startswith("sensitive_code"):
-        replaced = re.compile(r"^((?!MOV from).+ in ring \d: .*\n(?:  .*\n)*?  it reads back as it was written:) 0x1", re.M)
+        replaced = re.compile(
+            r"^((?!MOV from).+ in ring \d: .*\n(?:  .*\n)*?  it reads back as it was written:) 0x1", re.M
+        )
         text = replaced.sub(r"\1 0x0", text)
     return text
 

@@ -110,6 +110,24 @@ static void restore_ring(struct engine *e, uint64_t address)
     complete_exit(e);
 }
 
+/*
+ * An event waits for the end of the instruction in the shadow of STI or MOV SS, which need not be the end of its
+ * block: `sti; nop; cli` lets it in after the NOP. So that one instruction is run by itself, with the trap flag;
+ * the #DB behind it is ours (exits.c). A guest that steps by itself has blocks of one instruction anyhow.
+ */
+static bool begin_window_step(struct engine *e, uint64_t address)
+{
+    uint32_t *rflags = state32(e, e->at.eflags);
+    if (*rflags & RFLAGS_TF)
+        return false;
+    *rflags |= RFLAGS_TF;
+    e->window_step = true;
+    state_store(e);
+    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
+    return true;
+}
+
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
@@ -127,6 +145,8 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_KICK, address);
     else if (v->event_pending && v->virtual_if && v->sti_insns != v->insns)
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+    else if (v->event_pending && v->virtual_if && !e->window_step && begin_window_step(e, address))
+        e->block_insns = 0; /* the block is translated anew, as one instruction, and comes here again */
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         stop_at_block(e, PV_EXIT_DEADLINE, address);
     else if (v->insns + e->block_insns > v->budget)

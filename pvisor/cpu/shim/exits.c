@@ -6,8 +6,8 @@
 #include "api.h"
 #include "shim.h"
 
-enum { HLT = 0xf4, RFLAGS_TF = 1 << 8 };
-enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, HYPERCALL_VECTOR = 0x82 };
+enum { HLT = 0xf4 };
+enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, HYPERCALL_VECTOR = 0x82 };
 enum { SAMPLE_EVERY = 64 };
 
 /* --- who serves it? -------------------------------------------------------------------------------- */
@@ -203,7 +203,12 @@ static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
         return; /* the block of an IN or OUT that ended the run runs on, but to no effect */
     }
     uint32_t error = *state32(e, e->at.error_code);
-    if (unlikely(*state32(e, e->at.exception_is_int)))
+    bool stepped = e->window_step && vector == VECTOR_DB && !*state32(e, e->at.exception_is_int);
+    end_window_step(e);
+    if (unlikely(stepped)) {
+        open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
+        stop(e);
+    } else if (unlikely(*state32(e, e->at.exception_is_int)))
         soft_int(e, vector, e->v.regs->rip);
     else if (vector != VECTOR_GP || error || !quick_trap(e, e->v.regs->rip))
         fault(e, vector, error);
@@ -218,6 +223,7 @@ static bool on_invalid(uc_engine *uc, void *user)
     if (e->stopping)
         return true;
     state_load(e);
+    end_window_step(e);
     uint64_t rip = e->v.regs->rip;
     const uint8_t *code = code_at(e, linear_of(e, rip));
     uint8_t copy[16] = {0};
@@ -254,6 +260,7 @@ static void on_syscall(uc_engine *uc, void *user)
     if (unlikely(e->stopping))
         return;
     state_load(e);
+    end_window_step(e);
     uint64_t rip = e->v.regs->rip;
     if (likely(in_hypercall_page(e, rip))) {
         hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
@@ -274,6 +281,7 @@ static void on_sysenter(uc_engine *uc, void *user)
     if (e->stopping)
         return;
     state_load(e);
+    end_window_step(e);
     /* It ends its block; the engine adds its length to RIP when the hook returns. */
     uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip);
     uncredit_from(e, linear_of(e, rip));

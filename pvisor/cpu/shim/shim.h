@@ -100,6 +100,7 @@ struct engine {
     struct slot slots[N_SLOTS];
     struct tail tails[N_TAILS];
 
+    bool window_step;          /* RFLAGS.TF is ours, for the one instruction in the shadow of STI or MOV SS */
     bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
     bool exit_open;            /* v.exit waits to be completed (counted, traced, answered) */
     bool served_natively;
@@ -155,7 +156,7 @@ static inline uint64_t *state64(struct engine *e, uint32_t offset)
 
 /* QEMU's hflags (target/i386/cpu.h), the bits that segment loads set. */
 enum { HF_CPL = 3, HF_CS32 = 1 << 4, HF_SS32 = 1 << 5, HF_ADDSEG = 1 << 6, HF_LMA = 1 << 14, HF_CS64 = 1 << 15 };
-enum { RFLAGS_VM = 1 << 17 };
+enum { RFLAGS_TF = 1 << 8, RFLAGS_VM = 1 << 17 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11 };
 
@@ -223,6 +224,15 @@ static inline void uncredit_from(struct engine *e, uint64_t rip)
         return; /* it has been left already: a fault of the next fetch comes before the next block begins */
     e->v.insns -= e->block_insns - insns_before(e, rip);
     e->block_insns = 0;
+}
+
+/* The instruction in the shadow did not run to its end, or it did: RFLAGS.TF is the guest's again. */
+static inline void end_window_step(struct engine *e)
+{
+    if (unlikely(e->window_step)) {
+        e->window_step = false;
+        *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_TF;
+    }
 }
 
 /* --- pvisor/full/native, pvisor/para/native */

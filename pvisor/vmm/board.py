@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A PC's board: its devices, wired as on QEMU's `pc` (i440FX), the same for the modes `full` and `emu`.
+
+Each ISA interrupt goes to the 8259 pair and to the I/O APIC; IRQ 0 is the I/O APIC's pin 2. The 8259's output
+goes to LINT0 of the local APIC, whose output is the CPU's interrupt line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pvisor.cpu.unicorn_engine import DEVICE_APIC, DEVICE_BLOCK, UnicornVcpu
+from pvisor.domain.domain import Domain
+from pvisor.domain.outcome import EndedBy, Ending
+from pvisor.errors import DomainCrash
+from pvisor.full import apic, diagnostics, ioapic, net, pci, pic, platform, power, rtc, timer
+from pvisor.full.block import AtaChannel
+from pvisor.full.console import COM1, N_IOPORTS, Uart
+from pvisor.machine.disk import DiskImage
+from pvisor.machine.ioports import IoPortBus
+from pvisor.machine.lines import Line, fan_out, shared
+from pvisor.machine.mmio import MmioBus
+from pvisor.machine.switch import Switch
+
+N_ISA_LINES = 16
+PIT_PIN = 2
+PIT_IRQ, UART_IRQ, RTC_IRQ, SCI_IRQ, ATA_IRQ = 0, 4, 8, 9, 14
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What others want of the board: the buses, and the local APIC, which is the CPU's interrupt source."""
+
+    ioports: IoPortBus
+    mmio: MmioBus
+    apic: apic.LocalApic
+
+
+def build_board(
+    domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus, *,
+    disks: tuple[DiskImage, ...] = (), switch: Switch | None = None,
+) -> Board:  # fmt: skip
+    """Put the devices on a domain's buses. `switch`: where its network card is plugged in, if it has one."""
+    timers = domain.timers
+    lines, local_apic = _interrupts(domain, vcpu, ioports, mmio)
+    _clocks(domain, ioports, lines)
+    sci, nic = shared(lines[SCI_IRQ], 2)
+    _power(domain, ioports, sci)
+    ioports.attach(COM1, N_IOPORTS, Uart(domain.console, domain.input, timers.now))
+    ioports.attach(diagnostics.POST_CODE, 1, diagnostics.PostCode())
+    if disks:
+        channel = AtaChannel(disks[0], lines[ATA_IRQ], timers)
+        channel.attach_to(ioports)
+        vcpu.v.device[DEVICE_BLOCK] = channel.state
+    if switch is not None:
+        card = net.Ne2000(
+            net.default_mac(domain.domid - 1), lambda receive: switch.attach(timers, receive).send, nic
+        )
+        ioports.attach(net.BASE, net.N_IOPORTS, card)
+    return Board(ioports, mmio, local_apic)
+
+
+def _interrupts(
+    domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
+) -> tuple[list[Line], apic.LocalApic]:
+    """The controllers, and the sixteen ISA lines."""
+
+    def set_cpu_line(level: bool) -> None:
+        vcpu.event_pending = level
+
+    def to_lint0(level: bool) -> None:
+        local_apic.lint0(level)
+
+    pair = pic.Pic(to_lint0)
+    local_apic = apic.LocalApic(
+        domain.timers, set_cpu_line, pair.acknowledge, lambda vector: io_apic.end_of_interrupt(vector)
+    )
+    io_apic = ioapic.IoApic(local_apic.receive, local_apic.virtual_wire)
+    for base, chip in ((pic.MASTER, pair.master), (pic.SLAVE, pair.slave), (pic.ELCR, pair.elcr)):
+        ioports.attach(base, pic.N_IOPORTS, chip)
+    mmio.attach(apic.BASE, apic.N_BYTES, local_apic)
+    mmio.attach(ioapic.BASE, ioapic.N_BYTES, io_apic)
+    vcpu.v.device[DEVICE_APIC] = local_apic.registers
+    lines = [
+        fan_out(pair.lines[irq], io_apic.lines[PIT_PIN if irq == PIT_IRQ else irq])
+        for irq in range(N_ISA_LINES)
+    ]
+    return lines, local_apic
+
+
+def _clocks(domain: Domain, ioports: IoPortBus, lines: list[Line]) -> None:
+    timers = domain.timers
+    pit = timer.Pit(timers, lines[PIT_IRQ])
+    ioports.attach(timer.IOPORT, timer.N_IOPORTS, pit)
+    ioports.attach(platform.CONTROL_B, 1, platform.SystemControlB(pit.set_gate, pit.output, timers.now))
+    clock = rtc.Rtc(domain.wall_clock, timers, lines[RTC_IRQ], domain.memory.size_bytes)
+    ioports.attach(rtc.IOPORT, rtc.N_IOPORTS, clock)
+
+
+def _power(domain: Domain, ioports: IoPortBus, sci: Line) -> None:
+    timers, reset = domain.timers, resetting(domain)
+    control, pm_timer = power.PowerControl(domain.end), power.PmTimer(timers.now)
+    ioports.attach(power.PM1A_EVT, power.PM1A_EVT_BYTES, power.PowerEvents(timers, pm_timer, sci))
+    ioports.attach(power.PM1A_CNT, power.PM1A_CNT_BYTES, control)
+    ioports.attach(power.PM_TMR, power.PM_TMR_BYTES, pm_timer)
+    ioports.attach(power.APM_CONTROL, power.APM_BYTES, power.ApmControl(control))
+    ioports.attach(power.DEBUG_EXIT, 4, power.DebugExit(domain.end))
+    ioports.attach(platform.CONTROL_A, 1, platform.SystemControlA(set_a20, reset))
+    ioports.attach(pci.CONFIG, pci.N_IOPORTS, pci.PciConfig(reset))
+
+
+def resetting(domain: Domain) -> Callable[[], object]:
+    """A reset ends the run with status 0, as QEMU's does with -no-reboot."""
+    return lambda: domain.end(Ending(EndedBy.GUEST, 0))
+
+
+def set_a20(is_open: bool) -> None:
+    """Address line 20. Raises DomainCrash when the guest closes the gate: memory would wrap at 1 MiB."""
+    if not is_open:
+        raise DomainCrash("the guest closed the A20 gate, which is not supported: it stays open")
