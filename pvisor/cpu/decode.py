@@ -14,6 +14,8 @@ import capstone
 from capstone import x86
 
 MAX_INSN_BYTES = 15
+LEGACY_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
+"""Prefixes that may stand before the opcode, and before REX, in any order (SDM 2A 2.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """A decoded instruction."""
+    """A decoded instruction. `repeat` is its last prefix 0xf3 or 0xf2, or 0: REP, in string instructions."""
 
     mnemonic: str
     n_bytes: int
@@ -52,6 +54,12 @@ class Instruction:
     """The reg field of ModRM."""
     address_bytes: int
     text: str
+    repeat: int = 0
+
+    @property
+    def name(self) -> str:
+        """The mnemonic without its prefixes."""
+        return self.mnemonic.rpartition(" ")[2]
 
 
 def _decoder(mode: int) -> capstone.Cs:
@@ -92,7 +100,19 @@ def decode(code: bytes, bits: int) -> Instruction | None:
         insn.modrm >> 3 & 7,
         insn.addr_size,
         f"{insn.mnemonic} {insn.op_str}".strip(),
+        _repeat_prefix(insn.bytes),
     )
+
+
+def _repeat_prefix(code: bytes) -> int:
+    """The last REP or REPNE before the opcode. capstone shows only those that it thinks make sense."""
+    found = 0
+    for byte in code:
+        if byte not in LEGACY_PREFIXES:
+            break
+        if byte in (0xF2, 0xF3):
+            found = byte
+    return found
 
 
 def disassemble(code: bytes, mode64: bool) -> str:

@@ -218,6 +218,16 @@ class UnicornVcpu:
         }
         lib.pv_set_segment(self.v, index, ffi.new("pv_segment *", fields))
 
+    def vector(self, index: int) -> int:
+        """XMM0 to XMM15, as a number of 128 bits."""
+        halves = ffi.new("uint64_t[2]")
+        lib.pv_get_vector(self.v, index, halves)
+        return int(halves[0]) | int(halves[1]) << 64
+
+    def set_vector(self, index: int, value: int) -> None:
+        """Set XMM0 to XMM15."""
+        lib.pv_set_vector(self.v, index, ffi.new("uint64_t[2]", [value & (1 << 64) - 1, value >> 64]))
+
     def set_root(self, root: int) -> None:
         """Engine-physical address of the page tables; drops the TLB."""
         lib.pv_set_root(self.v, root)

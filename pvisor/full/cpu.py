@@ -21,7 +21,8 @@ from pvisor.errors import DomainCrash
 from pvisor.full.control import ControlRegisters
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
 from pvisor.full.msrs import Msrs
-from pvisor.full.operands import SystemOperands, bad_stack_address, read_register, write_register
+from pvisor.full.operands import read_register, write_register
+from pvisor.full.system_operands import SystemOperands, bad_stack_address
 from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
 from pvisor.full.segments import DEFAULT_BIG, LONG, Segmentation
 from pvisor.full.sensitive import SensitiveInstructions

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pvisor.cpu.decode import Instruction, Memory, Operand
-from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.decode import Instruction, Memory
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GPR_NAMES, GS, RBP, RSP, SS, Vcpu
-from pvisor.full.paging import ShadowPaging
-from pvisor.full.segments import DEFAULT_BIG, Segmentation
-from pvisor.full.state import UD, GuestFault, is_canonical
-from pvisor.full.walk import READ, USER_READ, USER_WRITE, WRITE
+from pvisor.full.address_space import AddressSpace
+from pvisor.full.flags import STATUS
+from pvisor.full.segments import LONG
 
 
 def _register_table() -> Mapping[str, tuple[int, int, int]]:
@@ -36,6 +34,10 @@ def _register_table() -> Mapping[str, tuple[int, int, int]]:
 
 
 REGISTERS = _register_table()
+NAMES = MappingProxyType(
+    {(index, size): name for name, (index, shift, size) in REGISTERS.items() if not shift}
+)
+"""The name of a general register at a size: (index, size in bytes) -> name."""
 SEGMENTS = {"es": ES, "cs": CS, "ss": SS, "ds": DS, "fs": FS, "gs": GS}
 
 
@@ -82,88 +84,71 @@ def linear_address(vcpu: Vcpu, segment: int, offset: int, mode64: bool) -> int:
     return offset + vcpu.segment(segment).base & 0xFFFF_FFFF
 
 
-STACK_INSTRUCTIONS = frozenset(("push", "pop", "call", "ret", "enter", "leave", "pushfq", "popfq"))
+class UnsupportedOperandError(Exception):
+    """An operand that emulation does not reach: an x87, MMX or control register."""
 
 
-def bad_stack_address(vcpu: Vcpu, insn: Instruction, rip: int) -> bool:
-    """Does a 64-bit instruction use the stack, implied or by RSP or RBP, where it is not canonical?"""
-    rsp = vcpu.regs.gpr[RSP]
-    addresses = [rsp, rsp - 8 & (1 << 64) - 1] if insn.mnemonic in STACK_INSTRUCTIONS else []
-    for operand in insn.operands:
-        memory = operand.memory
-        if memory is not None and not memory.segment and memory.base in ("rsp", "rbp", "esp", "ebp"):
-            addresses.append(effective_address(vcpu, insn, memory, rip + insn.n_bytes, True))
-    return not all(is_canonical(address) for address in addresses)
+class Operands:
+    """One instruction's operands by number: what they are worth, and where its results go."""
 
+    def __init__(self, vcpu: Vcpu, space: AddressSpace, insn: Instruction, next_rip: int) -> None:
+        self.vcpu = vcpu
+        self.space = space
+        self.insn = insn
+        self.mode64 = bool(vcpu.segment(CS).flags & LONG)
+        self._next_rip = next_rip
 
-class SystemOperands:
-    """Operands of system instructions: registers, memory at the virtual CPL, the stack."""
+    def size_bytes(self, number: int) -> int:
+        """An operand's size."""
+        return self.insn.operands[number].size_bytes
 
-    def __init__(self, vcpu: UnicornVcpu, paging: ShadowPaging, segments: Segmentation) -> None:
-        self._vcpu = vcpu
-        self._paging = paging
-        self._segments = segments
+    def is_memory(self, number: int) -> bool:
+        """Is the operand in memory?"""
+        return self.insn.operands[number].memory is not None
 
-    def operand_bytes(self, insn: Instruction) -> int:
-        """Operand size: 4, 2 with the prefix, 8 with REX.W (SDM 1 3.6)."""
-        if insn.rex_w:
-            return 8
-        code = self._vcpu.segment(CS).flags
-        is_32 = bool(code & (1 << 21 | DEFAULT_BIG))
-        return 2 if insn.has_operand_size_prefix == is_32 else 4
+    def address(self, number: int) -> int:
+        """Linear address of a memory operand, by the registers as they are now."""
+        memory = self.insn.operands[number].memory
+        if memory is None:
+            raise UnsupportedOperandError
+        return effective_address(self.vcpu, self.insn, memory, self._next_rip, self.mode64)
 
-    def address_of(self, insn: Instruction, operand: Operand, next_rip: int) -> int:
-        """Linear address of a memory operand. Raises GuestFault (#UD) when it is none."""
-        if operand.memory is None:
-            raise GuestFault(UD)
-        return effective_address(self._vcpu, insn, operand.memory, next_rip, self._segments.in_64bit_code)
+    def reserve(self, number: int, *, write: bool) -> None:
+        """Raise the GuestFault that an access to the operand would raise."""
+        if self.is_memory(number):
+            self.space.reserve(self.address(number), self.size_bytes(number), write=write)
 
-    def read(self, insn: Instruction, operand: Operand, n_bytes: int, next_rip: int) -> int:
-        """A register's or a memory operand's low bytes. Raises GuestFault."""
-        if operand.register:
-            return read_register(self._vcpu, operand.register) & (1 << 8 * n_bytes) - 1
-        raw = self.read_memory(self.address_of(insn, operand, next_rip), n_bytes)
-        return int.from_bytes(raw, "little")
+    def read(self, number: int, size_bytes: int = 0) -> int:
+        """An operand's value; an immediate is cut to `size_bytes`, where that is given. Raises GuestFault."""
+        operand = self.insn.operands[number]
+        if operand.memory is not None:
+            return self.space.read(self.address(number), operand.size_bytes)
+        if operand.immediate is not None:
+            return operand.immediate & (1 << 8 * (size_bytes or operand.size_bytes)) - 1
+        if operand.register in SEGMENTS:
+            return self.vcpu.segment(SEGMENTS[operand.register]).selector
+        self._check(operand.register)
+        return read_register(self.vcpu, operand.register)
 
-    def read_memory(self, linear: int, n_bytes: int) -> bytes:
-        """Memory as the guest's code reads it now. Raises GuestFault."""
-        return self._paging.read_virtual(linear, n_bytes, USER_READ if self._segments.cpl == 3 else READ)
-
-    def write_memory(self, linear: int, data: bytes) -> None:
-        """Memory as the guest's code writes it now. Raises GuestFault."""
-        self._paging.write_virtual(linear, data, USER_WRITE if self._segments.cpl == 3 else WRITE)
-
-    def check_writable(self, linear: int, n_bytes: int) -> None:
-        """Could a store go there? Raises GuestFault. For what must not be half done."""
-        access = USER_WRITE if self._segments.cpl == 3 else WRITE
-        for at in {linear, linear + n_bytes - 1}:
-            self._paging.tables.walk(at & (1 << 64) - 1, access)
-
-    def write(self, insn: Instruction, operand: Operand, value: int, n_bytes: int, next_rip: int) -> None:
-        """A register, by its own size, or n_bytes of memory. Raises GuestFault."""
-        if operand.register:
-            write_register(self._vcpu, operand.register, value)
+    def write(self, number: int, value: int) -> None:
+        """Set an operand. Raises GuestFault, and has written nothing then."""
+        operand = self.insn.operands[number]
+        if operand.memory is not None:
+            self.space.write(self.address(number), operand.size_bytes, value)
         else:
-            data = (value & (1 << 8 * n_bytes) - 1).to_bytes(n_bytes, "little")
-            self.write_memory(self.address_of(insn, operand, next_rip), data)
+            self._check(operand.register)
+            write_register(self.vcpu, operand.register, value)
 
-    # --- the stack
+    @staticmethod
+    def _check(register: str) -> None:
+        if register not in REGISTERS:
+            raise UnsupportedOperandError
 
-    def _stack_mask(self) -> int:
-        """64-bit code has a 64-bit stack; else the B flag of SS says (SDM 1 6.2.3)."""
-        if self._segments.in_64bit_code:
-            return (1 << 64) - 1
-        return 0xFFFF_FFFF if self._vcpu.segment(SS).flags & DEFAULT_BIG else 0xFFFF
+    @property
+    def flags(self) -> int:
+        """RFLAGS; setting it changes the status flags only."""
+        return self.vcpu.rflags
 
-    def stack_address(self, rsp: int) -> int:
-        """Linear address of a stack pointer."""
-        mask = self._stack_mask()
-        if mask == (1 << 64) - 1:
-            return rsp & mask
-        return (rsp & mask) + self._vcpu.segment(SS).base & 0xFFFF_FFFF
-
-    def moved_stack(self, n_bytes: int) -> int:
-        """RSP after n_bytes were popped (or pushed, when negative)."""
-        mask, rsp = self._stack_mask(), self._vcpu.regs.gpr[RSP]
-        moved = rsp + n_bytes & mask
-        return moved if mask != 0xFFFF else rsp & ~0xFFFF | moved
+    @flags.setter
+    def flags(self, value: int) -> None:
+        self.vcpu.rflags = self.vcpu.rflags & ~STATUS | value & STATUS

@@ -12,7 +12,7 @@ from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, RSP, SS, Exit, Segment
 from pvisor.errors import DomainCrash
 from pvisor.full.interrupts import Interrupts
-from pvisor.full.operands import SystemOperands
+from pvisor.full.system_operands import SystemOperands
 from pvisor.full.paging import ShadowPaging
 from pvisor.full.segments import CALL_GATE, DEFAULT_BIG, LONG, PRESENT, Descriptor, Segmentation
 from pvisor.full.state import (

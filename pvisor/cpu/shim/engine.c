@@ -174,6 +174,16 @@ int pv_set_rflags(pv_vcpu *v, uint64_t rflags)
     return write_register((struct engine *)v, UC_X86_REG_RFLAGS, &rflags);
 }
 
+int pv_get_vector(pv_vcpu *v, int index, uint64_t halves[2])
+{
+    return read_register((struct engine *)v, UC_X86_REG_XMM0 + index, halves);
+}
+
+int pv_set_vector(pv_vcpu *v, int index, const uint64_t halves[2])
+{
+    return write_register((struct engine *)v, UC_X86_REG_XMM0 + index, halves);
+}
+
 /* MP, EM, TS, NE and AM are the guest's (they govern its FPU), the rest is ours. */
 int pv_set_cr0(pv_vcpu *v, uint64_t guest_bits)
 {
