@@ -18,11 +18,12 @@ from pvisor.cpu.vcpu import CS, RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.errors import DomainCrash
+from pvisor.full.address_space import AddressSpace
 from pvisor.full.control import ControlRegisters
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
+from pvisor.full.mmio import MmioEmulation
 from pvisor.full.msrs import Msrs
 from pvisor.full.operands import read_register, write_register
-from pvisor.full.system_operands import SystemOperands, bad_stack_address
 from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
 from pvisor.full.segments import DEFAULT_BIG, LONG, Segmentation
 from pvisor.full.sensitive import SensitiveInstructions
@@ -40,9 +41,11 @@ from pvisor.full.state import (
 )
 from pvisor.full.syscall import SystemCalls
 from pvisor.full.system import SystemInstructions, control_operands
+from pvisor.full.system_operands import SystemOperands, bad_stack_address
 from pvisor.full.transfers import Transfers
 from pvisor.full.tsc import rdtsc
 from pvisor.full.user_io import UserIo
+from pvisor.full.walk import FAULT_I
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.lines import InterruptSource
@@ -52,6 +55,8 @@ from pvisor.machine.mmio import MmioBus
 U32_MAX = 0xFFFF_FFFF
 U64_MAX = (1 << 64) - 1
 DB, DR6_SINGLE_STEP = 1, 1 << 14
+CPUID_APIC, APIC_ENABLE = 1 << 9, 1 << 11
+"""CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE (SDM 3A 10.4.3)."""
 Emulation = Callable[[Exit, Instruction, int], int | None]
 """Emulates an instruction: (exit, instruction, next RIP) -> RIP to go on at, or None when it has set RIP."""
 
@@ -88,6 +93,8 @@ class FullWing:
         self._calls = SystemCalls(vcpu, self.state, self.segments, self.interrupts)
         self._sensitive = SensitiveInstructions(vcpu, self.state, self.segments, self.interrupts, operands)
         self._user_io = UserIo(vcpu, self.state, self.paging, self.segments, operands, ioports)
+        space = AddressSpace(self.paging.translate_now(self.segments), self.paging, mmio)
+        self._emulate_mmio = self._emulating(MmioEmulation(vcpu, space, vcpu).emulate)
         self._vcpu = vcpu
         vcpu.v.device[DEVICE_CPU] = self.state
         self.handlers = self._handler_table()
@@ -157,9 +164,10 @@ class FullWing:
                 return RESUME
             if after is not None:
                 vcpu.regs.rip = after
-            exit.retired = 1
-            if exit.stepping:
-                self._debug_trap(DR6_SINGLE_STEP)
+            if after != exit.rip:  # else a repeated instruction is not finished
+                exit.retired = 1
+                if exit.stepping:
+                    self._debug_trap(DR6_SINGLE_STEP)
             return STOP if domain.ending is not None else RESUME
 
         return handler
@@ -239,9 +247,12 @@ class FullWing:
         return RESUME
 
     def _device_access(self, domain: Domain, vcpu: Vcpu, exit: Exit, gpa: int) -> Outcome:
-        raise DomainCrash(
-            f"access to guest-physical {gpa:#x} (address {exit.cr2:#x}): no RAM and no device is there"
-        )
+        """A load or store where there is no RAM: the instruction is done on the MMIO bus."""
+        if exit.error_code & FAULT_I:
+            raise DomainCrash(f"the guest runs code at guest-physical {gpa:#x}, where there is no RAM")
+        exit.reason = ExitReason.MMIO
+        exit.n_ops, exit.ops[0], exit.ops[1] = 2, gpa, exit.cr2
+        return self._emulate_mmio(domain, vcpu, exit)
 
     def _soft_int(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.interrupts.software_interrupt(exit.vector, exit.rip, exit.next_rip)
@@ -359,6 +370,8 @@ class FullWing:
 
     def _cpuid(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.cpuid.answer(vcpu, exit)
+        if exit.ops[0] == 1 and self.msrs.apic is not None and not self.msrs.apic.read_base() & APIC_ENABLE:
+            vcpu.regs.gpr[RDX] &= ~CPUID_APIC
         return RESUME
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

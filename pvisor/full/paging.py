@@ -16,6 +16,9 @@ Twin of para/paging.py, where the guest's own tables are in CR3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from pvisor.cpu.shim import ffi, lib
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.full.state import (
@@ -41,6 +44,14 @@ class DeviceAccess(Exception):  # noqa: N818 - a way out, no error
     def __init__(self, gpa: int) -> None:
         super().__init__(gpa)
         self.gpa = gpa
+
+
+class Ring(Protocol):
+    """Who knows the virtual privilege level."""
+
+    @property
+    def cpl(self) -> int:
+        """0 or 3."""
 
 
 class ShadowPaging:
@@ -109,6 +120,29 @@ class ShadowPaging:
         lib.pv_shadow_fill(self._vcpu.v, gva, mapping.gpa, what, linear_rip, self._walked, mapping.n_tables)
 
     # --- memory as the guest's own CPU would reach it
+
+    def translate_now(self, ring: Ring) -> Callable[[int, bool], int]:
+        """(linear address, is it a write) -> guest-physical address, at the ring's current level."""
+        tables = self.tables
+
+        def translate(gva: int, is_write: bool) -> int:
+            if ring.cpl == 3:
+                return tables.walk(gva, USER_WRITE if is_write else USER_READ).gpa
+            return tables.walk(gva, WRITE if is_write else READ).gpa
+
+        return translate
+
+    def is_ram(self, gpa: int) -> bool:
+        """Is there RAM at a guest-physical address?"""
+        return gpa < self._memory.size_bytes
+
+    def read(self, gpa: int, n_bytes: int) -> bytes:
+        """A copy of guest-physical memory."""
+        return self._memory.read(gpa, n_bytes)
+
+    def write(self, gpa: int, data: bytes) -> None:
+        """`host_write`, by the name that emulated instructions know."""
+        self.host_write(gpa, data)
 
     def host_write(self, gpa: int, data: bytes) -> None:
         """Write guest-physical memory on the guest's behalf; code that lies there is forgotten."""

@@ -14,7 +14,6 @@ from pvisor.cpu.decode import Instruction
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import RSP, Exit
 from pvisor.full.interrupts import Interrupts
-from pvisor.full.system_operands import SystemOperands
 from pvisor.full.segments import CODE, WRITABLE_OR_READABLE, Descriptor, Segmentation
 from pvisor.full.state import (
     RFLAGS_IF,
@@ -24,6 +23,7 @@ from pvisor.full.state import (
     CpuState,
     is_long,
 )
+from pvisor.full.system_operands import SystemOperands
 
 RFLAGS_ZF = 1 << 6
 POPPED = 0x24_7FD5

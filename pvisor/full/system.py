@@ -10,9 +10,9 @@ from pvisor.cpu.decode import Instruction
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, RSP, SS, Exit
 from pvisor.full import operands
-from pvisor.full.system_operands import SystemOperands
 from pvisor.full.segments import Segmentation
 from pvisor.full.state import UD, CpuState, GuestFault, general_protection, is_canonical
+from pvisor.full.system_operands import SystemOperands
 
 LOADS = {"les": ES, "lds": DS, "lss": SS, "lfs": FS, "lgs": GS}
 

@@ -12,7 +12,6 @@ from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, RSP, SS, Exit, Segment
 from pvisor.errors import DomainCrash
 from pvisor.full.interrupts import Interrupts
-from pvisor.full.system_operands import SystemOperands
 from pvisor.full.paging import ShadowPaging
 from pvisor.full.segments import CALL_GATE, DEFAULT_BIG, LONG, PRESENT, Descriptor, Segmentation
 from pvisor.full.state import (
@@ -27,6 +26,7 @@ from pvisor.full.state import (
     is_canonical,
     is_long,
 )
+from pvisor.full.system_operands import SystemOperands
 from pvisor.full.walk import READ, USER_READ, USER_WRITE, WRITE
 
 U64_MAX = (1 << 64) - 1

@@ -12,10 +12,10 @@ from pvisor.cpu.decode import Instruction
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import DS, ES, RAX, RCX, RDI, RDX, RSI, Exit
 from pvisor.full import operands
-from pvisor.full.system_operands import SystemOperands
 from pvisor.full.paging import ShadowPaging
 from pvisor.full.segments import Segmentation
 from pvisor.full.state import CpuState, general_protection
+from pvisor.full.system_operands import SystemOperands
 from pvisor.machine.ioports import IoPortBus
 
 RFLAGS_DF = 1 << 10

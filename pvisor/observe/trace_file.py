@@ -64,6 +64,10 @@ OPERANDS: Final[Mapping[ExitReason, tuple[str, ...]]] = {
     ExitReason.INVALID_OPCODE: _FAULT,
     ExitReason.SOFT_INT: ("vector",),
     ExitReason.EXCEPTION: _FAULT,
+    ExitReason.IRET: ("selector", "target"),
+    ExitReason.SEGMENT_QUERY: ("selector",),
+    ExitReason.USER_IO: ("ioport", "size_bytes"),
+    ExitReason.MMIO: ("gpa", "address"),
 }
 """What the operands of a reason mean. MOV_CR and MOV_DR have a value when they write."""
 

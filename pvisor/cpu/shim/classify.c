@@ -4,9 +4,9 @@
 
 static uint32_t classify_0f(const uint8_t *op, const uint8_t *end)
 {
-    if (op + 1 >= end)
+    if (op == end || (op + 1 == end && op[0] <= 0x03))
         return PV_EXIT_GENERAL_PROTECTION;
-    uint8_t reg = (op[1] >> 3) & 7;
+    uint8_t reg = op[0] <= 0x03 ? (op[1] >> 3) & 7 : 0; /* others may be the last bytes that are mapped */
     switch (op[0]) {
     case 0x00:
         return reg <= 1 ? PV_EXIT_DESCRIPTOR_STORE : reg <= 3 ? PV_EXIT_DESCRIPTOR_TABLE
