@@ -87,6 +87,12 @@ entries:                                    /* of all vectors, 16 bytes each */
 
 common:
 #ifdef __x86_64__
+        push    %r15
+        push    %r14
+        push    %r13
+        push    %r12
+        push    %r11
+        push    %r10
         push    %r9
         push    %r8
         push    %rdi
@@ -100,11 +106,7 @@ common:
         mov     %rsp, %rbx
         sub     $1024, %rsp
         and     $-16, %rsp
-        push    %r10
-        push    %r11
         call    on_exception
-        pop     %r11
-        pop     %r10
         mov     %rbx, %rsp
         pop     %rax
         pop     %rcx
@@ -115,6 +117,12 @@ common:
         pop     %rdi
         pop     %r8
         pop     %r9
+        pop     %r10
+        pop     %r11
+        pop     %r12
+        pop     %r13
+        pop     %r14
+        pop     %r15
         add     $16, %rsp
         iretq
 #else

@@ -24,7 +24,7 @@ enum { LEAVE = 0x80 }; /* the vector by which ring 3 gives up: see user.h */
 
 /* What the entry code of pc.S pushes, upwards. */
 struct frame {
-    word registers[9]; /* AX CX DX BX BP SI DI, then in 64-bit code R8 R9, in 32-bit code ES DS */
+    word registers[sizeof(word) == 8 ? 15 : 9]; /* AX CX DX BX BP SI DI, then R8 to R15, in 32-bit code ES DS */
     word vector, error, ip, cs, flags, sp, ss; /* SP and SS: in 32-bit code only if the ring changed */
 };
 
