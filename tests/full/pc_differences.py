@@ -156,6 +156,20 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     },
     # MC146818 data sheet: PF is set at the rate of register A, whatever PIE is.
     "rtc": {"  but its flag: 0x40": "flag: 0x0"},
+    # NS16550A data sheet, 8.6.7 and 8.6.8: changes are told in loopback too. A PC lets no interrupt through
+    # without OUT2.
+    "uart_irq": {
+        "not without OUT2: 0x0\n  IIR has it: 0x2": "OUT2: 0x1\n  IIR inside: 0x2\n  IIR has it: 0x1",
+        "  at last: 0x0": "last: 0x1",
+        "CTS and its change: 0x91": "change: 0x90",
+        "DTR on: DSR: 0xa2": "DSR: 0xa0",
+        "RTS on: CTS: 0xb1": "CTS: 0xb0",
+        "OUT2 off: DCD: 0x78": "DCD: 0x70",
+        "the ring ends: 0x34": "ends: 0x30",
+        "all off: 0x3": "off: 0x0",
+        "OUT2 on: 0x88": "on: 0x80",
+        "IIR until MSR is read: 0x0": "read: 0x1",
+    },
     # SDM 3A 6.13: EXT is set when a fault comes while an earlier exception is delivered.
     "double_fault-64": {
         "#UD with no gate: vector 11, error 0x33": "error 0x62",
