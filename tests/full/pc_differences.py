@@ -170,6 +170,12 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "OUT2 on: 0x88": "on: 0x80",
         "IIR until MSR is read: 0x0": "read: 0x1",
     },
+    # SDM 2A, INT n/INTO/INT3/INT1: INT1 is #DB, whatever the gate's DPL.
+    "single_step": {
+        "INT1: vector 1, error 0x0, at +1": "vector 6, error 0x0, at +0",
+        "INT1 in ring 3: vector 1, error 0x0, at +1": "vector 6, error 0x0, at +0",
+    },
+    "single_step-64": {"INT 1 in ring 3: vector 13, error 0xa": "error 0x12"},
     # SDM 3A 6.13: EXT is set when a fault comes while an earlier exception is delivered.
     "double_fault-64": {
         "#UD with no gate: vector 11, error 0x33": "error 0x62",
