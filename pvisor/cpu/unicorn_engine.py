@@ -89,19 +89,26 @@ def native_names(wing: str) -> tuple[str, ...]:
 class UnicornVcpu:
     """One engine on a domain's memory. Close it when the domain goes."""
 
-    def __init__(self, memory: GuestMemory, frames: HypervisorFrames, vcpu_id: int = 0) -> None:
+    def __init__(self, memory: GuestMemory, frames: HypervisorFrames | None, vcpu_id: int = 0) -> None:
         start_engine()
         self.vcpu_id = vcpu_id
         self.on_hook_exit: Callable[[], bool] = lambda: True
         self._error: BaseException | None = None
         self._handle = ffi.new_handle(self)
-        self._ram = ffi.from_buffer("char[]", memory.buffer, require_writable=True)
-        self._frames = ffi.from_buffer("char[]", frames.buffer, require_writable=True)
-        self.v: Any = lib.pv_open(self._ram, memory.size_bytes, self._frames, frames.size_bytes, self._handle)
+        self._buffers = [
+            ffi.from_buffer("char[]", owner.buffer, require_writable=True)
+            for owner in (memory, frames)
+            if owner is not None
+        ]
+        self.v: Any = self._open(memory)
         if self.v == ffi.NULL:
             raise PvisorError("Unicorn gives no engine (too many at once, or too little memory)")
         self.exit = cast(Exit, self.v.exit)
         self.regs = cast(Registers, self.v.regs)
+
+    def _open(self, memory: GuestMemory) -> Any:
+        ram, frames = self._buffers
+        return lib.pv_open(ram, memory.size_bytes, frames, len(frames), self._handle)
 
     # --- running
 
@@ -136,8 +143,8 @@ class UnicornVcpu:
         if self.v != ffi.NULL:
             lib.pv_close(self.v)
             self.v = ffi.NULL
-            ffi.release(self._ram)
-            ffi.release(self._frames)
+            for buffer in self._buffers:
+                ffi.release(buffer)
 
     # --- state
 

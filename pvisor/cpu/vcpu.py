@@ -42,6 +42,8 @@ class Exit(Protocol):
     ioport: int
     size_bytes: int
     value: int
+    address: int
+    is_write: int
     number: int
     args: MutableSequence[int]
     result: int

@@ -58,13 +58,30 @@ def load(
     modules that do not fit and memory that is no PC's.
     """
     signature, _, _, features = wing.cpuid.leaf(1)
-    rsdp = firmware.install(memory, signature, features)
-    entry = place(image, memory, cmdline=cmdline, modules=modules, rsdp=rsdp)
+    enter(image, memory, vcpu, signature, features, cmdline=cmdline, modules=modules)
     wing.segments.start()
     vcpu.set_cr0(wing.state.cr0)
     vcpu.set_cr4(wing.state.cr4)
     vcpu.rflags = 2
     vcpu.v.mirror_if = 1
+
+
+def enter(
+    image: ElfImage,
+    memory: GuestMemory,
+    vcpu: UnicornVcpu,
+    cpu_signature: int,
+    cpu_features: int,
+    *,
+    cmdline: str,
+    modules: Sequence[Module],
+) -> None:
+    """Fill the memory and set the registers of the entry; segments and control registers are the mode's work.
+
+    `cpu_signature` and `cpu_features` are EAX and EDX of CPUID.1, for the firmware's tables. Raises as `load`.
+    """
+    rsdp = firmware.install(memory, cpu_signature, cpu_features)
+    entry = place(image, memory, cmdline=cmdline, modules=modules, rsdp=rsdp)
     vcpu.regs.gpr[RAX], vcpu.regs.gpr[RBX] = entry.eax, entry.ebx
     vcpu.regs.rip = entry.rip
 

@@ -23,6 +23,11 @@ class MmioBus:
                 raise ValueError(f"guest-physical {base:#x} is taken")
         self._devices.append((base, n_bytes, device))
 
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """(base, size in bytes) of each device, in the order in which they were attached."""
+        return [(base, n_bytes) for base, n_bytes, _ in self._devices]
+
     def read(self, gpa: int, size_bytes: int) -> int:
         """A load."""
         found = self._find(gpa, size_bytes)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pvisor.cpu.unicorn_engine import UNLIMITED, UnicornVcpu
-from pvisor.domain.domain import Domain
+from pvisor.domain.domain import Domain, Wing
 from pvisor.errors import GuestRefused, UsageError
 from pvisor.full.kernel_file import is_pc_kernel, read_image, refuse_multiboot2
 from pvisor.machine.clock import WallClock
@@ -17,11 +19,18 @@ from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
-from pvisor.machine.modules import read_modules
+from pvisor.machine.modules import Module, read_modules
 from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
 from pvisor.para.start import abi_note
 from pvisor.vmm.config import MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
+
+if TYPE_CHECKING:
+    from pvisor.full.apic import LocalApic
+
+FULL_FRAMES = 4096
+"""The hypervisor's frames, most for shadow tables: when they are used up, the shadow begins anew."""
+PARA_FRAMES = 8
 
 
 @dataclass(slots=True)
@@ -30,21 +39,31 @@ class Machine:
 
     domain: Domain
     vcpu: UnicornVcpu
-    frames: HypervisorFrames
     image: ElfImage
-    ioports: IoPortBus | None
-    disks: tuple[DiskImage, ...] = ()
+    ioports: IoPortBus | None = None
+    _owned: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
         """Free engine, tables and disks. The console's output stays readable."""
-        self.vcpu.close()
-        self.frames.close()
-        for disk in self.disks:
-            disk.close()
+        self._owned.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a wing is built of."""
+
+    config: DomainConfig
+    image: ElfImage
+    memory: GuestMemory
+    console: ConsoleOutput
+    input: ConsoleInput
+    domid: int
+    switch: Switch | None
+    owned: ExitStack
 
 
 def mode_of(image: ElfImage, asked: str) -> str:
-    """`full` or `para`: as asked, or by what the kernel's file says."""
+    """`full`, `emu` or `para`: as asked, or `full` or `para` by what the kernel's file says."""
     if asked not in MODES:
         raise UsageError(f"--mode {asked}: there is {', '.join(MODES)}")
     if asked != "auto":
@@ -67,83 +86,113 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
         raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
     image = read_image(config.kernel)
     mode = mode_of(image, config.mode)
-    if config.net and mode != "full":
-        raise UsageError("--net: a paravirtual guest has no network card")
-    memory = GuestMemory(config.memory_bytes)
-    n_frames = FULL_FRAMES if mode == "full" else PARA_FRAMES
-    frames = HypervisorFrames(n_frames)
-    vcpu = UnicornVcpu(memory, frames)
-    disks: list[DiskImage] = []
-    try:
-        _open_disks(config, mode, disks)
-        build_wing = _build_full if mode == "full" else _build_para
-        plugged = switch or Switch() if config.net else None
-        domain, ioports = build_wing(
-            config, image, memory, frames, vcpu, console, input, domid, tuple(disks), plugged
+    build_wing = {"full": _build_full, "emu": _build_emu, "para": _build_para}[mode]
+    with ExitStack() as owned:
+        parts = _Parts(
+            config, image, GuestMemory(config.memory_bytes), console, input, domid, switch, owned
         )
-    except BaseException:
-        vcpu.close()
-        frames.close()
-        for disk in disks:
-            disk.close()
-        raise
-    domain.vcpus.append(vcpu)
-    vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
-    vcpu.v.debug_abi = config.debug_abi
-    vcpu.v.time_exits = config.time_exits
-    if config.tier == "native":
-        vcpu.enable_natives(mode, config.without_natives)
-    return Machine(domain, vcpu, frames, image, ioports, tuple(disks))
+        machine = build_wing(parts)
+        vcpu = machine.vcpu
+        machine.domain.vcpus.append(vcpu)
+        vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
+        vcpu.v.debug_abi = config.debug_abi
+        vcpu.v.time_exits = config.time_exits
+        if config.tier == "native":
+            vcpu.enable_natives(mode, config.without_natives)
+        machine._owned = owned.pop_all()
+    return machine
 
 
-FULL_FRAMES = 4096
-"""The hypervisor's frames, most for shadow tables: when they are used up, the shadow begins anew."""
-PARA_FRAMES = 8
+def _deprivileged_vcpu(parts: _Parts, n_frames: int) -> tuple[HypervisorFrames, UnicornVcpu]:
+    frames = HypervisorFrames(n_frames)
+    parts.owned.callback(frames.close)
+    vcpu = UnicornVcpu(parts.memory, frames)
+    parts.owned.callback(vcpu.close)
+    return frames, vcpu
 
 
-def _build_full(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,
-                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput, domid: int,
-                disks: tuple[DiskImage, ...], switch: Switch | None) -> tuple[Domain, IoPortBus]:  # fmt: skip
+def _domain_of(parts: _Parts, wing: Wing) -> Domain:
+    config = parts.config
+    name = config.name or parts.image.path.name
+    return Domain(
+        parts.domid, name, parts.memory, wing, [], parts.console, parts.input, WallClock(config.epoch_s)
+    )
+
+
+def _build_full(parts: _Parts) -> Machine:
     from pvisor.full import start
     from pvisor.full.cpu import FullWing
-    from pvisor.vmm.board import build_board
 
+    frames, vcpu = _deprivileged_vcpu(parts, FULL_FRAMES)
     ioports, mmio = IoPortBus(), MmioBus()
-    wing = FullWing(memory, frames, vcpu, ioports, mmio)
-    vcpu.v.remedy = REMEDIES.index(config.remedy)
-    domain = Domain(
-        domid, config.name or image.path.name, memory, wing, [], console, input, WallClock(config.epoch_s)
+    wing = FullWing(parts.memory, frames, vcpu, ioports, mmio)
+    vcpu.v.remedy = REMEDIES.index(parts.config.remedy)
+    domain = _domain_of(parts, wing)
+    apic = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = apic
+    start.load(
+        parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts)
     )
-    timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
-    timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
-    board = build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch)
-    wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = board.apic
-    modules = read_modules(config.module_files, config.memory_bytes)
-    start.load(image, memory, vcpu, wing, cmdline=config.cmdline, modules=modules)
-    return domain, ioports
+    return Machine(domain, vcpu, parts.image, ioports)
 
 
-def _open_disks(config: DomainConfig, mode: str, opened: list[DiskImage]) -> None:
-    """Open the disks that a domain shall have; what `opened` holds is the caller's to close."""
-    if config.disks and mode != "full":
-        raise UsageError(f"--disk: only --mode full has a disk, and this guest is for {mode}")
-    if len(config.disks) > 1:
-        raise UsageError("--disk: the PC has one drive; give one file")
-    for disk in config.disks:
-        opened.append(DiskImage(disk.path, read_only=disk.read_only))
+def _build_emu(parts: _Parts) -> Machine:
+    from pvisor.emu.cpu import EmuWing
+    from pvisor.emu.vcpu import EmulatedVcpu
+    from pvisor.full import start
+
+    vcpu = EmulatedVcpu(parts.memory)
+    parts.owned.callback(vcpu.close)
+    ioports, mmio = IoPortBus(), MmioBus()
+    wing = EmuWing(vcpu, ioports, mmio)
+    domain = _domain_of(parts, wing)
+    wing.interrupt_source = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    vcpu.map_devices(mmio, parts.memory.size_bytes)
+    signature, _, _, features = wing.cpuid.leaf(1)
+    start.enter(
+        parts.image, parts.memory, vcpu, signature, features,
+        cmdline=parts.config.cmdline, modules=_modules(parts),
+    )  # fmt: skip
+    return Machine(domain, vcpu, parts.image, ioports)
 
 
-def _build_para(config: DomainConfig, image: ElfImage, memory: GuestMemory, frames: HypervisorFrames,
-                vcpu: UnicornVcpu, console: ConsoleOutput, input: ConsoleInput, domid: int,
-                disks: tuple[DiskImage, ...], switch: Switch | None) -> tuple[Domain, None]:  # fmt: skip
+def _build_para(parts: _Parts) -> Machine:
     from pvisor.para import start
     from pvisor.para.cpu import ParaWing
 
+    config = parts.config
     if config.module_files:
-        raise UsageError(f"{config.module_files[0].option}: only a PC kernel (mode full) gets boot modules")
-    wing = ParaWing(start.offered_features(config.transport))
-    domain = Domain(
-        domid, config.name or image.path.name, memory, wing, [], console, input, WallClock(config.epoch_s)
-    )
-    start.load(image, memory, frames, vcpu, cmdline=config.cmdline, transport=config.transport, domid=domid)
-    return domain, None
+        raise UsageError(f"{config.module_files[0].option}: only a PC kernel gets boot modules")
+    if config.disks:
+        raise UsageError("--disk: only a PC kernel has a disk")
+    if config.net:
+        raise UsageError("--net: a paravirtual guest has no network card")
+    frames, vcpu = _deprivileged_vcpu(parts, PARA_FRAMES)
+    domain = _domain_of(parts, ParaWing(start.offered_features(config.transport)))
+    start.load(
+        parts.image, parts.memory, frames, vcpu,
+        cmdline=config.cmdline, transport=config.transport, domid=parts.domid,
+    )  # fmt: skip
+    return Machine(domain, vcpu, parts.image)
+
+
+def _modules(parts: _Parts) -> tuple[Module, ...]:
+    return tuple(read_modules(parts.config.module_files, parts.config.memory_bytes))
+
+
+def _attach_devices(
+    parts: _Parts, domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
+) -> LocalApic:
+    """A PC's devices; the CPU's interrupt controller of them."""
+    from pvisor.vmm.board import build_board
+
+    timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
+    timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
+    config = parts.config
+    if len(config.disks) > 1:
+        raise UsageError("--disk: the PC has one drive; give one file")
+    disks = tuple(DiskImage(disk.path, read_only=disk.read_only) for disk in config.disks)
+    for disk in disks:
+        parts.owned.callback(disk.close)
+    switch = parts.switch or Switch() if config.net else None
+    return build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch).apic

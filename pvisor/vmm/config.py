@@ -11,7 +11,7 @@ from pvisor.domain.outcome import Ending
 from pvisor.machine.clock import DEFAULT_EPOCH_S
 from pvisor.machine.modules import ModuleFile
 
-MODES = ("auto", "full", "para")
+MODES = ("auto", "full", "para", "emu")
 TIERS = ("native", "python")
 REMEDIES = ("none", "patch")
 """What is done about sensitive instructions that do not trap: enum pv_remedy of the engine."""

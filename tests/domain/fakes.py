@@ -34,6 +34,8 @@ class FakeExit:
     value: int = 0
     number: int = 0
     args: MutableSequence[int] = field(default_factory=lambda: [0] * 5)
+    address: int = 0
+    is_write: int = 0
     result: int = 0x5EED
     n_insn: int = 0
     insn: MutableSequence[int] = field(default_factory=lambda: [0] * 16)

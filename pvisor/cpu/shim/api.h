@@ -59,6 +59,17 @@ int pv_translate(pv_vcpu *v, uint64_t gva, uint64_t *physical, uint64_t *rights)
 int pv_copy_in(pv_vcpu *v, uint64_t gva, void *into, uint64_t n_bytes);
 int pv_copy_out(pv_vcpu *v, uint64_t gva, const void *from, uint64_t n_bytes);
 
+/*
+ * The emulation lane (pvisor/emu/native): a vCPU whose guest runs at CPL 0 of the engine's CPU, entered in 32-bit
+ * protected mode. Its own self-test comes once a process, after pv_self_test: 0, or -1 and text in `error`.
+ */
+int pv_emulation_self_test(char *error, size_t error_size);
+pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner);
+int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes);
+int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit);
+void pv_inject(pv_vcpu *v, uint32_t vector);
+uint32_t pv_exception_chain(pv_vcpu *v, uint32_t index, uint32_t *vector, uint32_t *error_code, uint64_t *cr2);
+
 /* Native handlers, by wing ("full", "para"): how many, their names, switched on one by one. */
 uint32_t pv_native_count(const char *wing);
 const char *pv_native_name(const char *wing, uint32_t index);

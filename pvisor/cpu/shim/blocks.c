@@ -15,7 +15,7 @@
  * 32 and 64 bits, of kernel and user. The epoch changes with the tables and with W^X flips; each shadow root has
  * epochs of its own. A block that is not found is also looked through for sensitive instructions.
  */
-static struct slot *find_slot(struct engine *e, uint64_t address)
+struct slot *find_slot(struct engine *e, uint64_t address)
 {
     return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
 }
@@ -52,7 +52,7 @@ void new_epoch(struct engine *e)
     }
 }
 
-static struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
+struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
 {
     struct slot *slot = find_slot(e, address);
     uc_tb block = {0};
@@ -73,7 +73,7 @@ static struct slot *count_block(struct engine *e, uint64_t address, uint32_t siz
 void refresh_limit(struct engine *e)
 {
     pv_vcpu *v = &e->v;
-    bool event = v->event_pending && v->virtual_if;
+    bool event = e->lane ? lane_wants_look(e) : v->event_pending && v->virtual_if;
     bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
     /* Stored before kick is read, and not only in program order: a kick of another thread must not be lost. */
     uint64_t deadline = v->deadline_ns > v->idle_ns ? v->deadline_ns - v->idle_ns : 0;
@@ -83,7 +83,7 @@ void refresh_limit(struct engine *e)
         v->limit = 0;
 }
 
-static void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
+void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
 {
     /* The hook is told a linear address; RIP is relative to CS.base outside 64-bit code. */
     uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));

@@ -14,43 +14,49 @@
  */
 enum { REAL_CR0 = 0x80010033u, REAL_CR4 = 0x620u, REAL_EFER = 0xd01u, MSR_EFER = 0xc0000080u };
 
-bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes)
+/* What every engine begins with: a CPU on guest RAM at 0, its general registers 0, its FPU as after FNINIT. */
+bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes)
 {
     e->ram = ram;
-    e->hv = hv;
     e->ram_bytes = ram_bytes;
-    e->hv_bytes = hv_bytes;
     e->generation = 1;
     take_epoch(e);
     if (unicorn.open(UC_ARCH_X86, UC_MODE_64, &e->uc))
         return false;
     if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SANDYBRIDGE))
         return false;
-    if (unicorn.mem_map_ptr(e->uc, 0, ram_bytes, UC_PROT_ALL, ram) ||
-        unicorn.mem_map_ptr(e->uc, HV_BASE, hv_bytes, UC_PROT_ALL, hv))
+    if (unicorn.mem_map_ptr(e->uc, 0, ram_bytes, UC_PROT_ALL, ram))
         return false;
     /* No address ends a run: with an empty set of exits `until` is ignored. */
     if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1))
         return false;
     if (!attach_state(e, repair))
         return false;
-
     static const uint64_t zero = 0;
     for (int i = 0; i < 16; i++)
         e->v.regs->gpr[i] = zero;
+
+    /* x87 as after FNINIT, SSE as after a reset (SDM 1 8.1.5, 10.2.3); Unicorn leaves MXCSR 0. */
+    uint16_t control = 0x37f, status = 0, tags = 0xffff;
+    uint32_t mxcsr = 0x1f80;
+    return !write_register(e, UC_X86_REG_FPCW, &control) && !write_register(e, UC_X86_REG_FPSW, &status) &&
+           !write_register(e, UC_X86_REG_FPTAG, &tags) && !write_register(e, UC_X86_REG_MXCSR, &mxcsr);
+}
+
+bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes)
+{
+    if (!open_cpu(e, repair, ram, ram_bytes))
+        return false;
+    e->hv = hv;
+    e->hv_bytes = hv_bytes;
+    if (unicorn.mem_map_ptr(e->uc, HV_BASE, hv_bytes, UC_PROT_ALL, hv))
+        return false;
     uint64_t cr4 = REAL_CR4, cr0 = REAL_CR0;
     uc_x86_msr efer = {MSR_EFER, REAL_EFER};
     uc_x86_mmr no_table = {0, 0, 0, 0};
     if (write_register(e, UC_X86_REG_CR4, &cr4) || write_register(e, UC_X86_REG_MSR, &efer) ||
         write_register(e, UC_X86_REG_CR0, &cr0) || write_register(e, UC_X86_REG_GDTR, &no_table) ||
         write_register(e, UC_X86_REG_IDTR, &no_table))
-        return false;
-
-    /* x87 as after FNINIT, SSE as after a reset (SDM 1 8.1.5, 10.2.3); Unicorn leaves MXCSR 0. */
-    uint16_t control = 0x37f, status = 0, tags = 0xffff;
-    uint32_t mxcsr = 0x1f80;
-    if (write_register(e, UC_X86_REG_FPCW, &control) || write_register(e, UC_X86_REG_FPSW, &status) ||
-        write_register(e, UC_X86_REG_FPTAG, &tags) || write_register(e, UC_X86_REG_MXCSR, &mxcsr))
         return false;
 
     /* Ring 1 from the first instruction on: flat 64-bit code, everything else null or flat data. */
@@ -101,6 +107,7 @@ void pv_close(pv_vcpu *v)
     struct engine *e = (struct engine *)v;
     untrack_for_signals(e);
     close_engine(e);
+    close_lane(e);
     free(e->records);
     free(e);
 }

@@ -18,7 +18,7 @@ static native_handler *handler_of(struct engine *e, uint32_t reason)
 }
 
 /* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
-static void serve_in_hook(struct engine *e, uint32_t reason)
+void serve_in_hook(struct engine *e, uint32_t reason)
 {
     pv_exit *x = &e->v.exit;
     uint64_t rip = e->v.regs->rip, credited = e->v.insns;
@@ -39,6 +39,12 @@ static void serve_in_hook(struct engine *e, uint32_t reason)
         x->ops[0] = x->ioport;
         x->ops[1] = x->size_bytes;
         x->ops[2] = x->value; /* for IN: the answer */
+    } else if (reason == PV_EXIT_MMIO) {
+        x->n_ops = 4;
+        x->ops[0] = x->address;
+        x->ops[1] = x->size_bytes;
+        x->ops[2] = x->value;
+        x->ops[3] = x->is_write;
     }
     complete_exit(e);
     if (e->v.stop_in_hook) {

@@ -49,5 +49,7 @@ uint32_t pv_run(pv_vcpu *v)
     e->exit_started_ns = host_ns();
     if (e->stopping)
         return v->exit.in_hook ? PV_EXIT_HOOK_STOP : v->exit.reason;
+    if (e->lane && !error)
+        return lane_stopped(e);
     return engine_error(e, error ? unicorn.strerror(error) : "the engine stopped unasked");
 }

@@ -72,6 +72,7 @@ struct native {                /* one native handler, offered by a wing */
 };
 
 struct shadow;
+struct lane;                   /* pvisor/emu/native/emu.h */
 
 struct open_operation {            /* a call of a probed function that has not returned yet */
     uint32_t index;
@@ -114,6 +115,7 @@ struct engine {
 
     struct shadow *shadow;     /* NULL: the tables in CR3 are nobody's shadow */
     uint64_t n_patches, n_patches_ever;
+    struct lane *lane;         /* NULL: the guest is deprivileged; else it has the engine's CPU to itself */
 
     pv_record *records;        /* NULL: no trace */
     uint32_t n_records;
@@ -209,7 +211,16 @@ bool walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
 uint32_t fetch(struct engine *e, uint64_t rip, uint8_t *into, uint32_t n);
 const uint8_t *code_at(struct engine *e, uint64_t rip);  /* 16 readable bytes, or NULL */
 
+/* --- pvisor/emu/native */
+void close_lane(struct engine *e);
+bool lane_walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
+bool lane_wants_look(struct engine *e);
+uint32_t lane_stopped(struct engine *e);
+
 /* --- blocks.c */
+struct slot *find_slot(struct engine *e, uint64_t address);
+struct slot *count_block(struct engine *e, uint64_t address, uint32_t size);
+void stop_at_block(struct engine *e, uint32_t reason, uint64_t address);
 void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void refresh_limit(struct engine *e);
@@ -245,6 +256,7 @@ extern const uint32_t n_full_block_natives;
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
 void install_hooks(struct engine *e);
 bool serve_natively(struct engine *e, native_handler *handler);
+void serve_in_hook(struct engine *e, uint32_t reason);
 uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user);
 void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user);
 int on_cpuid(uc_engine *uc, void *user);

@@ -85,10 +85,41 @@ uint8_t *find_live_state(uc_engine *uc)
     set_markers(uc, markers, 0x1234567); /* a second set: the place follows the registers, by no chance */
     return state && match_at(state, markers) ? state : NULL;
 }
+
+/*
+ * QEMU's CPUState, of which the state is a part, or NULL. It is known by what it holds: pointers to the state and
+ * to the engine, and a pointer to it in the engine.
+ */
+uint8_t *find_cpu_object(uc_engine *uc, const uint8_t *state)
+{
+    enum { MAX_BEFORE = 0x18000 };
+    for (size_t offset = 0x1b8, n = 0; n < 0x100; offset = 8 * n++) {
+        uint8_t *base = pointer_in(uc, offset);
+        if (!base || base >= state || state - base > MAX_BEFORE)
+            continue;
+        bool state_seen = false, engine_seen = false;
+        for (const uint8_t *at = base; at < state && !(state_seen && engine_seen); at += 8) {
+            void *pointer;
+            if (peek(at, &pointer, sizeof pointer) != sizeof pointer)
+                break;
+            state_seen |= pointer == state;
+            engine_seen |= pointer == uc;
+        }
+        if (state_seen && engine_seen)
+            return base;
+    }
+    return NULL;
+}
 #else
 uint8_t *find_live_state(uc_engine *uc)
 {
     (void)uc;
+    return NULL;
+}
+uint8_t *find_cpu_object(uc_engine *uc, const uint8_t *state)
+{
+    (void)uc;
+    (void)state;
     return NULL;
 }
 #endif

@@ -125,6 +125,8 @@ typedef struct pv_exit {
     uint32_t ioport;       /* IO_IN, IO_OUT */
     uint32_t size_bytes;   /* IO_IN, IO_OUT: 1, 2 or 4 */
     uint64_t value;        /* IO_OUT: written; IO_IN: the handler's answer */
+    uint64_t address;      /* MMIO: guest-physical */
+    uint64_t is_write;     /* MMIO: 1 for a store, whose value is in `value`; a load's answer goes there */
     uint64_t number;       /* HYPERCALL */
     uint64_t args[5];      /* HYPERCALL: RDI RSI RDX R10 R8 */
     int64_t result;        /* HYPERCALL: the handler's answer, goes to RAX */

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 struct unicorn_api unicorn;
+static void *library;
 
 int pv_load_unicorn(const char *path, char *error, size_t error_size)
 {
@@ -21,6 +22,8 @@ int pv_load_unicorn(const char *path, char *error, size_t error_size)
         {"uc_close", (void **)&unicorn.close},
         {"uc_strerror", (void **)&unicorn.strerror},
         {"uc_mem_map_ptr", (void **)&unicorn.mem_map_ptr},
+        {"uc_mem_unmap", (void **)&unicorn.mem_unmap},
+        {"uc_mmio_map", (void **)&unicorn.mmio_map},
         {"uc_hook_add", (void **)&unicorn.hook_add},
         {"uc_reg_read", (void **)&unicorn.reg_read},
         {"uc_reg_write", (void **)&unicorn.reg_write},
@@ -42,7 +45,13 @@ int pv_load_unicorn(const char *path, char *error, size_t error_size)
             return -1;
         }
     }
+    library = lib;
     return 0;
+}
+
+void *unicorn_symbol(const char *name)
+{
+    return library ? dlsym(library, name) : NULL;
 }
 
 uint32_t pv_unicorn_version(void)

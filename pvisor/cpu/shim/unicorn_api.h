@@ -10,6 +10,9 @@ struct unicorn_api {
     uc_err (*close)(uc_engine *uc);
     const char *(*strerror)(uc_err code);
     uc_err (*mem_map_ptr)(uc_engine *uc, uint64_t address, uint64_t size, uint32_t perms, void *ptr);
+    uc_err (*mem_unmap)(uc_engine *uc, uint64_t address, uint64_t size);
+    uc_err (*mmio_map)(uc_engine *uc, uint64_t address, uint64_t size, uc_cb_mmio_read_t read_cb, void *read_user,
+                       uc_cb_mmio_write_t write_cb, void *write_user);
     uc_err (*hook_add)(uc_engine *uc, uc_hook *hh, int type, void *callback, void *user_data,
                        uint64_t begin, uint64_t end, ...);
     uc_err (*reg_read)(uc_engine *uc, int regid, void *value);
@@ -26,4 +29,7 @@ struct unicorn_api {
 
 /* Filled once by pv_load_unicorn, constant afterwards. */
 extern struct unicorn_api unicorn;
+
+/* A symbol of the loaded library that its headers do not name, or NULL. */
+void *unicorn_symbol(const char *name);
 #endif

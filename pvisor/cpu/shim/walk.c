@@ -20,6 +20,8 @@ const uint8_t *host_of_physical(struct engine *e, uint64_t physical)
 /* rights: PRESENT, WRITABLE and USER as all levels grant them, NO_EXECUTE as any level asks. */
 bool walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights)
 {
+    if (e->lane)
+        return lane_walk(e, gva, physical, rights);
     if ((gva >> 47) + 1 > 1 && (gva >> 47) != 0x1ffff)
         return false;
     uint64_t table = e->v.cr3 & FRAME_MASK, granted = 7, no_execute = 0;

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The lane's block hook. It counts as the shim's own does (cpu/shim/blocks.c) and shares its table, but the guest
+ * changes address spaces and rewrites code without telling: so a key holds the table root and the mode, and each
+ * new translation makes the keys of its address stale.
+ */
+#include "cpu/shim/api.h"
+#include "emu.h"
+
+enum { MODE_BITS = HF_CS64 | HF_CS32 | HF_CPL };
+
+static inline uint64_t key_of(struct engine *e, uint64_t address, const struct slot *slot)
+{
+    uint64_t space = lane_cr3(e) ^ (uint64_t)(current_hflags(e) & MODE_BITS) << 40 ^ (lane_cr0(e) >> CR0_PG_SHIFT & 1);
+    uint64_t translation = e->lane->translations[slot - e->slots];
+    return address ^ e->epoch ^ (space + (translation << 48)) * 0x9e3779b97f4a7c15ull;
+}
+
+/* IF is set and no shadow of STI or MOV SS lies on the next instruction: the engine has both. */
+static bool may_interrupt(struct engine *e)
+{
+    return *state32(e, e->at.eflags) & FLAG_IF && !(current_hflags(e) & HF_INHIBIT_IRQ);
+}
+
+bool lane_wants_look(struct engine *e)
+{
+    return e->v.event_pending || e->lane->injected;
+}
+
+/* An external interrupt before this block. A fault on the way leaves by longjmp, and comes back as an exception. */
+static void deliver_interrupt(struct engine *e, uint64_t address)
+{
+    struct lane *lane = e->lane;
+    int vector = (int)lane->injected - 1;
+    lane->injected = 0;
+    lane->n_chain = 0;
+    e->block_insns = 0;
+    refresh_limit(e);
+    e->v.regs->rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    lane->delivering = true;
+    internals.do_hardirq(e->state, vector, 1);
+    lane->delivering = false;
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &e->v.regs->rip); /* leave the block that was about to begin */
+}
+
+static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
+{
+    pv_vcpu *v = &e->v;
+    if (e->lane->injected)
+        deliver_interrupt(e, address);
+    else if (e->records && e->n_records > N_RECORDS - RECORD_SLACK)
+        stop_at_block(e, PV_EXIT_TRACE_FULL, address);
+    else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
+        stop_at_block(e, PV_EXIT_KICK, address);
+    else if (v->event_pending && may_interrupt(e))
+        stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+    else if (v->insns + e->block_insns > v->budget)
+        stop_at_block(e, PV_EXIT_BUDGET, address);
+    else {
+        v->insns += e->block_insns;
+        refresh_limit(e);
+    }
+}
+
+void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    struct slot *slot = find_slot(e, address);
+    uint64_t key = e->block_key = key_of(e, address, slot);
+    if (unlikely(slot->key != key || slot->size_bytes != size))
+        count_block(e, address, size);
+    e->block_address = address;
+    e->block_bytes = size;
+    e->block_insns = slot->n_insns;
+    uint64_t insns = e->v.insns + slot->n_insns;
+    if (unlikely(insns > e->v.limit))
+        look_up(e, address);
+    else
+        e->v.insns = insns;
+}
+
+void lane_on_translation(uc_engine *uc, uc_tb *block, uc_tb *before, void *user)
+{
+    (void)uc;
+    (void)before;
+    struct engine *e = user;
+    e->lane->translations[find_slot(e, block->pc) - e->slots]++;
+}

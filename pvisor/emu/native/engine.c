@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A lane's life: its CPU as a multiboot loader leaves one, its devices' memory, and how its runs end. */
+#include "cpu/shim/api.h"
+#include "cpu/shim/selftest.h"
+#include "emu.h"
+
+#include <stdlib.h>
+
+enum { MSR_EFER = 0xc0000080u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4 };
+
+/* 32-bit protected mode, flat, no paging. Unicorn opens its CPU in long mode, which clearing CR0.PG leaves. */
+static bool enter_protected_mode(struct engine *e)
+{
+    uint64_t paged = CR0_PE | CR0_ET | 1u << CR0_PG_SHIFT, cr0 = CR0_PE | CR0_ET, zero = 0;
+    uc_x86_msr efer = {MSR_EFER, 0};
+    uc_x86_mmr no_table = {0, 0, 0, 0};
+    if (write_register(e, UC_X86_REG_CR0, &paged) || write_register(e, UC_X86_REG_CR0, &cr0) ||
+        write_register(e, UC_X86_REG_CR3, &zero) || write_register(e, UC_X86_REG_CR4, &zero) || write_register(e, UC_X86_REG_MSR, &efer) ||
+        write_register(e, UC_X86_REG_GDTR, &no_table) || write_register(e, UC_X86_REG_IDTR, &no_table))
+        return false;
+    const pv_segment code = {.selector = 0x08, .limit = 0xffffffff, .flags = 0x00cf9b00},
+                     data = {.selector = 0x10, .limit = 0xffffffff, .flags = 0x00cf9300};
+    set_segment(e, SEG_CS, &code);
+    for (int i = SEG_ES; i <= SEG_GS; i++)
+        if (i != SEG_CS)
+            set_segment(e, i, &data);
+    *state32(e, e->at.hflags) |= HF_PE;
+    return !pv_set_rflags(&e->v, 2);
+}
+
+static void install_lane_hooks(struct engine *e)
+{
+    const struct { int kind; void *hook; int instruction; } hooks[] = {
+        {UC_HOOK_BLOCK, (void *)lane_on_block, 0},
+        {UC_HOOK_EDGE_GENERATED, (void *)lane_on_translation, 0},
+        {UC_HOOK_INTR, (void *)lane_on_interrupt, 0},
+        {UC_HOOK_INSN_INVALID, (void *)lane_on_invalid, 0},
+        {UC_HOOK_INSN, (void *)lane_on_syscall, UC_X86_INS_SYSCALL},
+        {UC_HOOK_INSN, (void *)lane_on_sysenter, UC_X86_INS_SYSENTER},
+        {UC_HOOK_INSN, (void *)lane_on_in, UC_X86_INS_IN},
+        {UC_HOOK_INSN, (void *)lane_on_out, UC_X86_INS_OUT},
+        {UC_HOOK_INSN, (void *)on_cpuid, UC_X86_INS_CPUID},
+        {UC_HOOK_INSN, (void *)on_rdtsc, UC_X86_INS_RDTSC},
+        {UC_HOOK_INSN, (void *)on_rdtsc, UC_X86_INS_RDTSCP},
+    };
+    for (size_t i = 0; i < sizeof hooks / sizeof hooks[0]; i++) {
+        uc_hook hook;
+        unicorn.hook_add(e->uc, &hook, hooks[i].kind, hooks[i].hook, e, 1, 0, hooks[i].instruction);
+    }
+}
+
+/* NULL, and what is wrong, where the engine is not as the lane needs it. */
+struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char **wrong)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    struct lane *lane = calloc(1, sizeof *lane);
+    *wrong = "out of memory";
+    if (!e || !lane) {
+        free(e);
+        free(lane);
+        return NULL;
+    }
+    e->lane = lane;
+    e->at = probed.at;
+    e->v.owner = owner;
+    e->v.budget = UINT64_MAX;
+    *wrong = "the CPU state was not found in the engine's memory";
+    bool opened = open_cpu(e, PV_REPAIR_STATE, ram, ram_bytes);
+    if (opened)
+        lane->cpu = find_cpu_object(e->uc, e->state);
+    if (opened && lane->cpu && enter_protected_mode(e)) {
+        *wrong = NULL;
+        install_lane_hooks(e);
+        refresh_limit(e);
+        return e;
+    }
+    pv_close(&e->v);
+    return NULL;
+}
+
+void close_lane(struct engine *e)
+{
+    free(e->lane);
+}
+
+pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner)
+{
+    const char *wrong;
+    struct engine *e = open_lane(ram, ram_bytes, owner, &wrong);
+    if (e && !track_for_signals(e)) {
+        pv_close(&e->v);
+        return NULL;
+    }
+    return e ? &e->v : NULL;
+}
+
+int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes)
+{
+    struct engine *e = (struct engine *)v;
+    struct lane *lane = e->lane;
+    if (lane->n_mmio == LANE_MMIO)
+        return -1;
+    struct lane_mmio *range = &lane->mmio[lane->n_mmio++];
+    *range = (struct lane_mmio){e, base};
+    if (base < e->ram_bytes && unicorn.mem_unmap(e->uc, base, n_bytes))
+        return -1;
+    return unicorn.mmio_map(e->uc, base, n_bytes, lane_mmio_read, range, lane_mmio_write, range);
+}
+
+int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit)
+{
+    uc_x86_mmr idtr = {0, 0, 0, 0};
+    int error = unicorn.reg_read(((struct engine *)v)->uc, UC_X86_REG_IDTR, &idtr);
+    *base = idtr.base;
+    *limit = idtr.limit;
+    return error;
+}
+
+void pv_inject(pv_vcpu *v, uint32_t vector)
+{
+    struct engine *e = (struct engine *)v;
+    e->lane->injected = vector + 1;
+    refresh_limit(e);
+}
+
+uint32_t pv_exception_chain(pv_vcpu *v, uint32_t index, uint32_t *vector, uint32_t *error_code, uint64_t *cr2)
+{
+    const struct lane *lane = ((struct engine *)v)->lane;
+    if (index < lane->n_chain) {
+        *vector = lane->chain[index].vector;
+        *error_code = lane->chain[index].error;
+        *cr2 = lane->chain[index].cr2;
+    }
+    return lane->n_chain;
+}
+
+/*
+ * The engine ends a run by itself for two reasons, and calls both success: HLT, and a triple fault, at which the
+ * delivery of #DF is still under way.
+ */
+uint32_t lane_stopped(struct engine *e)
+{
+    struct lane *lane = e->lane;
+    uint64_t rip = e->v.regs->rip;
+    if (lane->delivering_df) {
+        lane->delivering = lane->delivering_df = false;
+        open_exit(e, PV_EXIT_EXCEPTION, rip, 0);
+        e->v.exit.n_ops = 0;
+        e->v.exit.vector = lane->chain[0].vector;
+        return PV_EXIT_EXCEPTION;
+    }
+    e->v.insns--; /* Python's part of an exit: it counts when it is complete */
+    open_exit(e, PV_EXIT_HLT, rip - 1, rip);
+    return PV_EXIT_HLT;
+}
