@@ -43,7 +43,7 @@ class EmulatedVcpu(UnicornVcpu):
         return lib.pv_open_emulated(self._buffers[0], memory.size_bytes, self._handle)
 
     def map_devices(self, mmio: MmioBus, ram_bytes: int) -> None:
-        """Let the bus answer at its devices' addresses, and wherever there is no RAM. Once, before any run."""
+        """Let the bus answer at its devices' addresses, and wherever there is no RAM. Once, at first."""
         for base, n_bytes in mmio.ranges:
             start, end = base & -PAGE_BYTES, -(-(base + n_bytes) // PAGE_BYTES) * PAGE_BYTES
             if start < ram_bytes:

@@ -6,7 +6,7 @@
 #include "cpu/shim/api.h"
 #include "emu.h"
 
-enum { VECTOR_GP = 13, IOPL_SHIFT = 12, MAP_BASE_AT = 0x66 };
+enum { VECTOR_UD = 6, VECTOR_GP = 13, IOPL_SHIFT = 12, MAP_BASE_AT = 0x66 };
 
 /* SDM 1 19.5.2: beyond IOPL the TSS's map must have a clear bit for each I/O port. A 64-bit TSS has one, too. */
 static bool map_allows(struct engine *e, uint32_t ioport, uint32_t size)
@@ -90,4 +90,17 @@ void lane_mmio_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t val
     const struct lane_mmio *range = user;
     if (likely(!range->e->stopping))
         serve_mmio(range, offset, size, value, true);
+}
+
+/*
+ * Code where there is no RAM: the engine would not run it. A PC reads all ones there, which is #UD (FF FF is no
+ * instruction), and a page fault of a fetch leaves from this very place as well.
+ */
+bool lane_on_device_fetch(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *user)
+{
+    (void)uc, (void)type, (void)address, (void)size, (void)value;
+    struct engine *e = user;
+    if (!e->stopping)
+        internals.raise(e->state, VECTOR_UD, 0);
+    return false;
 }

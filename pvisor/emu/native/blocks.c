@@ -38,6 +38,8 @@ static void deliver_interrupt(struct engine *e, uint64_t address)
     refresh_limit(e);
     e->v.regs->rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
     lane->delivering = true;
+    if (unlikely(!lane_tr_is_tss(e)))
+        repair_tr(e);
     internals.do_hardirq(e->state, vector, 1);
     lane->delivering = false;
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &e->v.regs->rip); /* leave the block that was about to begin */
@@ -70,6 +72,8 @@ void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     uint64_t key = e->block_key = key_of(e, address, slot);
     if (unlikely(slot->key != key || slot->size_bytes != size))
         count_block(e, address, size);
+    if (unlikely(!lane_tr_is_tss(e)))
+        repair_tr(e); /* before user code may come by a call gate; delivery looks for itself */
     e->block_address = address;
     e->block_bytes = size;
     e->block_insns = slot->n_insns;

@@ -53,6 +53,13 @@ struct internals {
     struct lane_layout at;
 };
 
+/*
+ * The engine ends the process when it looks for a stack in a TSS that is not one, which LTR of a null selector
+ * leaves behind (and a reset, by its own measure). Such a TR becomes an empty TSS: then it raises #TS.
+ */
+enum { TR_IS_TSS_MASK = 0x8700, TR_IS_TSS = 0x8100 };
+void repair_tr(struct engine *e);
+
 /* Filled once by pv_emulation_self_test, constant afterwards. */
 extern struct internals internals;
 
@@ -71,6 +78,7 @@ void lane_on_syscall(uc_engine *uc, void *user);
 void lane_on_sysenter(uc_engine *uc, void *user);
 uint32_t lane_on_in(uc_engine *uc, uint32_t ioport, int size, void *user);
 void lane_on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user);
+bool lane_on_device_fetch(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *user);
 uint64_t lane_mmio_read(uc_engine *uc, uint64_t offset, unsigned size, void *user);
 void lane_mmio_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *user);
 
@@ -89,6 +97,10 @@ static inline uint64_t lane_cr2(struct engine *e)
 static inline uint64_t lane_cr4(struct engine *e)
 {
     return *state64(e, internals.at.cr3 + 8);
+}
+static inline bool lane_tr_is_tss(struct engine *e)
+{
+    return (*state32(e, internals.at.tr + 20) & TR_IS_TSS_MASK) == TR_IS_TSS;
 }
 static inline uint64_t lane_efer(struct engine *e)
 {

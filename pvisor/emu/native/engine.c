@@ -13,10 +13,11 @@ static bool enter_protected_mode(struct engine *e)
 {
     uint64_t paged = CR0_PE | CR0_ET | 1u << CR0_PG_SHIFT, cr0 = CR0_PE | CR0_ET, zero = 0;
     uc_x86_msr efer = {MSR_EFER, 0};
-    uc_x86_mmr no_table = {0, 0, 0, 0};
+    uc_x86_mmr no_table = {0, 0, 0, 0}, task = {0, 0, 0x67, 0x8900};
     if (write_register(e, UC_X86_REG_CR0, &paged) || write_register(e, UC_X86_REG_CR0, &cr0) ||
         write_register(e, UC_X86_REG_CR3, &zero) || write_register(e, UC_X86_REG_CR4, &zero) || write_register(e, UC_X86_REG_MSR, &efer) ||
-        write_register(e, UC_X86_REG_GDTR, &no_table) || write_register(e, UC_X86_REG_IDTR, &no_table))
+        write_register(e, UC_X86_REG_GDTR, &no_table) || write_register(e, UC_X86_REG_IDTR, &no_table) ||
+        write_register(e, UC_X86_REG_TR, &task))
         return false;
     const pv_segment code = {.selector = 0x08, .limit = 0xffffffff, .flags = 0x00cf9b00},
                      data = {.selector = 0x10, .limit = 0xffffffff, .flags = 0x00cf9300};
@@ -26,6 +27,13 @@ static bool enter_protected_mode(struct engine *e)
             set_segment(e, i, &data);
     *state32(e, e->at.hflags) |= HF_PE;
     return !pv_set_rflags(&e->v, 2);
+}
+
+void repair_tr(struct engine *e)
+{
+    *state64(e, internals.at.tr + 8) = 0;
+    *state32(e, internals.at.tr + 16) = 0;
+    *state32(e, internals.at.tr + 20) = 0x8900;
 }
 
 static void install_lane_hooks(struct engine *e)
@@ -104,7 +112,10 @@ int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes)
     *range = (struct lane_mmio){e, base};
     if (base < e->ram_bytes && unicorn.mem_unmap(e->uc, base, n_bytes))
         return -1;
-    return unicorn.mmio_map(e->uc, base, n_bytes, lane_mmio_read, range, lane_mmio_write, range);
+    uc_hook hook;
+    return unicorn.mmio_map(e->uc, base, n_bytes, lane_mmio_read, range, lane_mmio_write, range) ||
+           unicorn.hook_add(e->uc, &hook, UC_HOOK_MEM_FETCH_PROT, (void *)lane_on_device_fetch, e, base,
+                            base + n_bytes - 1);
 }
 
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit)

@@ -32,6 +32,8 @@ static void deliver(struct engine *e, bool is_double_fault)
     struct lane *lane = e->lane;
     lane->delivering = true;
     lane->delivering_df = is_double_fault;
+    if (unlikely(!lane_tr_is_tss(e)))
+        repair_tr(e);
     internals.do_interrupt(lane->cpu);
     lane->delivering = lane->delivering_df = false;
 }
