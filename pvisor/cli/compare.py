@@ -76,8 +76,9 @@ def compare(
 ) -> int:
     """Build a program for both modes, run both, check that they did the same, and compare the cost.
 
-    Give one demo (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are
-    the same, 1 when they are not.
+    The PC kernel runs again in the control lane (`run --mode emu`), whose CPU is emulated. Give one demo
+    (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are the same, 1
+    when they are not.
     """
     name, sources = find_sources(what)
     config = DomainConfig(
@@ -180,30 +181,36 @@ def table(result: Comparison, floor_ns: dict[str, float]) -> Table:
     title = f"{result.name}, fully virtualized and paravirtualized: same output, same end"
     shown = Table(title=title, show_header=False)
     shown.add_column(no_wrap=True)
-    for _ in range(5):
+    for _ in range(6):
         shown.add_column(justify="right", no_wrap=True)
-    _add_heads(shown, "per call of", "exits\nfull", "exits\npara", "instr.\nfull", "instr.\npara", "calls")
+    heads = ("exits\nfull", "exits\nemu", "exits\npara", "instr.\nfull", "instr.\npara", "calls")
+    _add_heads(shown, "per call of", *heads)
     for pair in result.pairs:
         label = "boot, before main" if pair.name == BOOT else pair.name
         full, para = pair.full, pair.para
         calls = f"{full.calls:,}" if full.calls == para.calls else f"{full.calls:,} / {para.calls:,}"
         shown.add_row(
-            label, _per_call(full, full.exits), _per_call(para, para.exits),
-            _per_call(full, full.instructions), _per_call(para, para.instructions), calls,
+            label, _per_call(full, full.exits), _per_call(pair.emu, pair.emu.exits) if pair.emu else NOTHING,
+            _per_call(para, para.exits), _per_call(full, full.instructions),
+            _per_call(para, para.instructions), calls,
         )  # fmt: skip
     for exit_class in (ExitClass.INTERCEPT, ExitClass.TRAP, ExitClass.STOP):
         reasons = [reason for reason in result.reasons if reason.exit_class is exit_class]
         if reasons:
             shown.add_section()
-            heads = ("full", "para", "ns each\nfull", "ns each\npara", "floor\nns")
-            _add_heads(shown, f"exits by {exit_class.value}", *heads)
+            counted = ("full", "emu", "para", "ns each\nfull", "ns each\npara", "floor\nns")
+            _add_heads(shown, f"exits by {exit_class.value}", *counted)
         for reason in reasons:
             _add_reason(shown, reason, result, floor_ns)
     shown.add_section()
-    _add_heads(shown, "in all", "full", "para", "full:para")
+    _add_heads(shown, "in all", "full", "emu", "para", "full:emu", "full:para")
     for name, of in TOTALS.items():
-        full_total, para_total = map(of, result.runs)
-        shown.add_row(name, f"{full_total:,}", f"{para_total:,}", _ratio(full_total, para_total))
+        full_total, para_total = of(result.full), of(result.para)
+        emu_total = of(result.emu) if result.emu is not None else 0
+        shown.add_row(
+            name, f"{full_total:,}", f"{emu_total:,}" if emu_total else NOTHING, f"{para_total:,}",
+            _ratio(full_total, emu_total), _ratio(full_total, para_total),
+        )  # fmt: skip
     return shown
 
 
@@ -220,11 +227,13 @@ def _add_heads(shown: Table, *heads: str) -> None:
 
 
 def _add_reason(shown: Table, reason: ExitReason, result: Comparison, floor_ns: dict[str, float]) -> None:
-    full, para = (run.exits.get(reason.label) for run in result.runs)
+    full, para = (run.exits.get(reason.label) for run in (result.full, result.para))
+    emu = result.emu.exits.get(reason.label) if result.emu is not None else None
     floor = floor_ns.get(FLOOR_OF.get(reason, ""))
     shown.add_row(
         reason.label,
         _count(full),
+        _count(emu),
         _count(para),
         _ns_each(full),
         _ns_each(para),

@@ -32,6 +32,15 @@ def prove_lane() -> None:
         )
 
 
+def lane_works() -> bool:
+    """Can this host run guests in the lane?"""
+    try:
+        prove_lane()
+    except PvisorError:
+        return False
+    return True
+
+
 class EmulatedVcpu(UnicornVcpu):
     """A vCPU of the lane, entered in flat 32-bit protected mode without paging."""
 

@@ -251,7 +251,7 @@ class FullWing:
         if exit.error_code & FAULT_I:
             raise DomainCrash(f"the guest runs code at guest-physical {gpa:#x}, where there is no RAM")
         exit.reason = ExitReason.MMIO
-        exit.n_ops, exit.ops[0], exit.ops[1] = 2, gpa, exit.cr2
+        exit.n_ops, exit.ops[0] = 1, gpa
         return self._emulate_mmio(domain, vcpu, exit)
 
     def _soft_int(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

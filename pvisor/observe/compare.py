@@ -6,6 +6,9 @@ their end are the same. It leads with exits and instructions per operation, an o
 function of the SDK's public API that both guests made. Those counts carry over to other engines and to
 hardware. Nanoseconds do not: they are this engine's, and stand beside their floor so that one can see how
 much of them is the engine.
+
+Beside the two stands the control lane, where it can run: the PC kernel of the left wing, on an emulated CPU
+that is its own. What `full` exits for and `emu` does not is the price of virtualizing a CPU.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Final
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.domain.outcome import EndedBy
+from pvisor.emu.vcpu import lane_works
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.observe.stats import Json, exits_of
 from pvisor.toolchain.build import build_guest
@@ -26,7 +30,7 @@ from pvisor.vmm.run import run_domain
 
 SCHEMA: Final = "pvisor.compare/1"
 MODES: Final = ("full", "para")
-"""The columns of a comparison."""
+"""What is built for a comparison. The control lane, `emu`, runs what is built for `full`."""
 MAIN: Final = "main"
 BOOT: Final = "boot"
 """Everything before main, as an operation."""
@@ -52,7 +56,7 @@ FLOOR_OF: Final = {
 MEANING: Final = (
     "Exits and instructions carry over to other engines and to hardware. Nanoseconds are an artefact of this "
     "engine and may even reverse the order that hardware has. The floor is the same exit with a hook that "
-    "does nothing."
+    "does nothing. In emu the engine itself executes what traps in full."
 )
 
 
@@ -63,22 +67,24 @@ class Pair:
     name: str
     full: Operation
     para: Operation
+    emu: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both runs of one program. `differences` is empty when they did the same."""
+    """All runs of one program; `emu` is None without a lane. `differences` is empty when all did the same."""
 
     name: str
     full: RunResult
     para: RunResult
+    emu: RunResult | None
     differences: tuple[str, ...]
     pairs: tuple[Pair, ...]
 
     @property
-    def runs(self) -> tuple[RunResult, RunResult]:
-        """In the order of MODES."""
-        return self.full, self.para
+    def runs(self) -> tuple[RunResult, ...]:
+        """Those that took place: full, para, then emu."""
+        return (self.full, self.para) if self.emu is None else (self.full, self.para, self.emu)
 
     @property
     def reasons(self) -> tuple[ExitReason, ...]:
@@ -93,7 +99,12 @@ class Comparison:
             "same": not self.differences,
             "differences": list(self.differences),
             "operations": [
-                {"name": pair.name, "full": _operation(pair.full), "para": _operation(pair.para)}
+                {
+                    "name": pair.name,
+                    "full": _operation(pair.full),
+                    "para": _operation(pair.para),
+                    "emu": _operation(pair.emu),
+                }
                 for pair in self.pairs
             ],
             "exits": {
@@ -101,11 +112,12 @@ class Comparison:
                     "class": reason.exit_class.value,
                     "full": exits_of(self.full).get(reason.label),
                     "para": exits_of(self.para).get(reason.label),
+                    "emu": exits_of(self.emu).get(reason.label) if self.emu is not None else None,
                     "floor_ns": floors.get(FLOOR_OF.get(reason, "")),
                 }
                 for reason in self.reasons
             },
-            "totals": {mode: _totals(run) for mode, run in zip(MODES, self.runs, strict=True)},
+            "totals": {run.mode: _totals(run) for run in self.runs},
             "meaning": MEANING,
         }
 
@@ -120,7 +132,7 @@ def compare(
     on_warnings: Callable[[str], object] = lambda words: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Comparison:
-    """Build `sources` for both modes into `folder`, run both as `config` says, and put the results together.
+    """Build `sources` for both modes into `folder`, run all as `config` says, and put the results together.
 
     `new_input` makes each run's input, `on_warnings` takes the compiler's words. Raises BuildError,
     UsageError and GuestRefused; guests that differ are a result.
@@ -131,24 +143,28 @@ def compare(
         if said:
             on_warnings(said)
     watch = (MAIN, *(function for functions in SDK_FUNCTIONS.values() for function in functions))
-    full, para = (
-        run_domain(
-            replace(config, kernel=elf, mode=mode, watch=watch, time_exits=True),
-            ConsoleOutput(), new_input(), interrupted=interrupted,
-        )
-        for mode, elf in zip(MODES, elves, strict=True)
-    )  # fmt: skip
-    return Comparison(name, full, para, tuple(differences(full, para)), tuple(pairs(full, para)))
+
+    def run(mode: str, elf: Path) -> RunResult:
+        settings = replace(config, kernel=elf, mode=mode, watch=watch, time_exits=True)
+        return run_domain(settings, ConsoleOutput(), new_input(), interrupted=interrupted)
+
+    full, para = (run(mode, elf) for mode, elf in zip(MODES, elves, strict=True))
+    emu = run("emu", elves[0]) if lane_works() else None
+    found = differences(full, para)
+    if emu is not None:
+        found += differences(full, emu, ("full", "emu"))
+    return Comparison(name, full, para, emu, tuple(found), tuple(pairs(full, para, emu)))
 
 
-def differences(full: RunResult, para: RunResult) -> list[str]:
-    """In which ways the two runs did not do the same; the output's as lines of a diff."""
+def differences(one: RunResult, other: RunResult, names: tuple[str, str] = MODES) -> list[str]:
+    """In which ways two runs did not do the same; the output's as lines of a diff."""
     found = []
-    if full.ending.status != para.ending.status or full.ending.ended_by is not para.ending.ended_by:
-        found.append(f"they ended differently: full {how_it_ended(full)}, para {how_it_ended(para)}")
-    if full.output != para.output:
+    if one.ending.status != other.ending.status or one.ending.ended_by is not other.ending.ended_by:
+        ends = f"{names[0]} {how_it_ended(one)}, {names[1]} {how_it_ended(other)}"
+        found.append(f"they ended differently: {ends}")
+    if one.output != other.output:
         found.append("their output differs:")
-        found += _diff(full.output, para.output)
+        found += _diff(one.output, other.output, names)
     return found
 
 
@@ -159,14 +175,19 @@ def how_it_ended(run: RunResult) -> str:
     return text if ending.ended_by is EndedBy.GUEST else f"{text} ({ending.ended_by.value}: {ending.reason})"
 
 
-def pairs(full: RunResult, para: RunResult) -> list[Pair]:
+def pairs(full: RunResult, para: RunResult, emu: RunResult | None = None) -> list[Pair]:
     """The operations that both guests made: boot, main, then the SDK's in the order of its headers."""
     by_name = [{operation.name: operation for operation in run.operations} for run in (full, para)]
+    lane = {operation.name: operation for operation in emu.operations} if emu is not None else {}
     shared = [name for name in by_name[0] if name in by_name[1]]
     order = [MAIN, *(function for functions in SDK_FUNCTIONS.values() for function in functions)]
-    found = [Pair(name, by_name[0][name], by_name[1][name]) for name in sorted(shared, key=order.index)]
+    found = [
+        Pair(name, by_name[0][name], by_name[1][name], lane.get(name))
+        for name in sorted(shared, key=order.index)
+    ]
     if found and found[0].name == MAIN:
-        found.insert(0, Pair(BOOT, _boot(found[0].full), _boot(found[0].para)))
+        main = found[0]
+        found.insert(0, Pair(BOOT, _boot(main.full), _boot(main.para), _boot(main.emu) if main.emu else None))
     return found
 
 
@@ -174,16 +195,18 @@ def _boot(main: Operation) -> Operation:
     return Operation(BOOT, 1, main.exits_before, main.instructions_before, 0, 0)
 
 
-def _diff(full: bytes, para: bytes, n_lines: int = 20) -> list[str]:
-    lines = [output.decode("utf-8", "backslashreplace").splitlines() for output in (full, para)]
-    diff = list(unified_diff(lines[0], lines[1], "full", "para", n=1, lineterm=""))
+def _diff(one: bytes, other: bytes, names: tuple[str, str], n_lines: int = 20) -> list[str]:
+    lines = [output.decode("utf-8", "backslashreplace").splitlines() for output in (one, other)]
+    diff = list(unified_diff(lines[0], lines[1], *names, n=1, lineterm=""))
     if not diff:  # the line ends alone
-        return [f"  full {full[-20:]!r}", f"  para {para[-20:]!r}"]
+        return [f"  {names[0]} {one[-20:]!r}", f"  {names[1]} {other[-20:]!r}"]
     more = [f"  ... {len(diff) - n_lines} lines more"] if len(diff) > n_lines else []
     return [f"  {line}" for line in diff[:n_lines]] + more
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: Operation | None) -> Json | None:
+    if operation is None:
+        return None
     return {"calls": operation.calls, "exits": operation.exits, "instructions": operation.instructions}
 
 

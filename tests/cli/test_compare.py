@@ -30,12 +30,16 @@ def test_hello(pvisor: Pvisor, tmp_path: Path) -> None:
     operations = {row["name"]: row for row in facts["operations"]}
     assert operations["pv_write"]["para"] == {"calls": 4, "exits": 4, "instructions": 88}
     assert operations["pv_write"]["full"]["exits"] > 150
-    for mode in ("full", "para"):
+    for mode in ("full", "para", "emu"):
         parts = [operations[name][mode]["exits"] for name in ("boot", "main", "pv_exit")]
         assert sum(parts) == facts["totals"][mode]["exits"], "boot, main and power-off are all there is"
         counted = sum(row[mode]["count"] for row in facts["exits"].values() if row[mode] is not None)
         assert counted == facts["totals"][mode]["exits"]
         assert (facts["totals"][mode]["ended_by"], facts["totals"][mode]["status"]) == ("guest", 0)
+    totals = facts["totals"]
+    assert totals["emu"]["instructions"] == totals["full"]["instructions"], "the same kernel"
+    assert totals["emu"]["exits"] < totals["full"]["exits"]
+    assert facts["exits"]["mov_cr"]["emu"] is None, "the engine's CPU executes it"
     assert facts["exits"]["hypercall"]["class"] == "intercept" and facts["exits"]["mov_cr"]["class"] == "trap"
     assert facts["exits"]["hypercall"]["floor_ns"] > 0 and facts["exits"]["mov_cr"]["floor_ns"] is None
 

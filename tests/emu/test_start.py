@@ -37,12 +37,35 @@ int main(void)
     show("CR3", read_cr3());
     show("CR4", read_cr4());
     show("EFER", rdmsr(0xc0000080));
-    show("APIC base, of an engine without APIC", rdmsr(0x1b));
+    show("an MSR that is not there", rdmsr(0x12345678));
     return 0;
 }
 """
     result = run_domain(DomainConfig(build_text(text, 32, tmp_path), "emu"))
-    assert result.output.splitlines()[:4] == [b"CR0: 0x11", b"CR3: 0x0", b"CR4: 0x0", b"EFER: 0x0"]
+    entry = b"CR0: 0x11\nCR3: 0x0\nCR4: 0x0\nEFER: 0x0\n"
+    assert result.output == entry + b"an MSR that is not there: 0x0\n"
+
+
+def test_a_timeout_ends_an_endless_guest(tmp_path: Path) -> None:
+    elf = build_text("int main(void) { for (;;) ; }", 64, tmp_path)
+    assert run_domain(DomainConfig(elf, "emu", timeout_s=0.2)).ending.status == 124
+
+
+def test_cpuid_is_that_of_the_other_wings(tmp_path: Path) -> None:
+    text = """
+int main(void)
+{
+    static const uint32_t leaves[] = {0, 1, 0x15, 0x40000000, 0x80000001, 0x80000008};
+    for (unsigned i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
+        uint32_t a = leaves[i], b, c = 0, d;
+        __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+        show("A", a), show("B", b), show("C", c), show("D", d);
+    }
+    return 0;
+}
+"""
+    elf = build_text(text, 32, tmp_path)
+    assert len({run_domain(DomainConfig(elf, mode)).output for mode in ("full", "emu")}) == 1
 
 
 def test_without_a_pvh_note_there_is_no_entry(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_KICK, address);
     else if (v->event_pending && may_interrupt(e))
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+    else if (v->insns + v->idle_ns >= v->deadline_ns)
+        stop_at_block(e, PV_EXIT_DEADLINE, address);
     else if (v->insns + e->block_insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {
