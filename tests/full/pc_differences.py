@@ -140,8 +140,8 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     "limits-64": _NO_LIMITS,
     # SDM 3A 6.13: the index in the error code is the vector, also where a gate has 16 bytes.
     "compat-64": {"int 0x20: vector 13, error 0x102": "error 0x202"},
-    # Intel 8254 data sheet: a low gate stops the count in modes 0, 2, 3 and 4; the output is high while modes 2
-    # to 7 wait; the null count bit. Mode 1 goes low by the gate's edge.
+    # Intel 8254 data sheet: a low gate stops the count in modes 0, 2, 3 and 4; the output is high while
+    # modes 2 to 7 wait; the null count bit. Mode 1 goes low by the gate's edge.
     "pit": {
         "  the count stands still: 0x1": "still: 0x0",
         "gate low again: it stands: 0x1": "stands: 0x0",
@@ -182,7 +182,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "#UD into a segment that is not there: vector 13, error 0x209": "error 0x208",
     },
 }
-"""By guest, of one or of both widths: part of an expected line, and how QEMU 7 to 9 ends that part instead (see `instead`)."""
+"""By guest (of one width, or of both): part of an expected line, and how QEMU 7 to 9 ends it (`instead`)."""
 
 # Segment limits and types: the engine has no more checks than QEMU, whose translator it is. And code in which
 # an instruction is replaced shows that to a guest that reads it.

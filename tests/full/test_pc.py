@@ -29,7 +29,8 @@ GUESTS = (
 COMING = (
     *((name, bits) for name in (
         "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "access_rights", "user_paging",
-        "sysenter", "limits",
+        "smc_user", "sysenter", "limits", "gates", "single_step", "pic", "pit", "rtc", "uart_irq", "apic",
+        "scheduler",
     ) for bits in (32, 64)),
     ("user_pae", 32), ("syscall", 64), ("compat", 64),
 )  # fmt: skip

@@ -13,7 +13,8 @@ QEMU = (
 )
 GUESTS = Path(__file__).resolve().parent.parent / "guests" / "pc"
 
-_NO_TIMERS = b"qemu-system-x86_64: warning: icount sleep disabled and no active timers\n"  # of -icount sleep=off
+# What -icount sleep=off tells when a guest halts with nothing to wait for.
+_NO_TIMERS = b"qemu-system-x86_64: warning: icount sleep disabled and no active timers\n"
 
 _FLAGS = (
     "-std=gnu11 -O1 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables "

@@ -43,6 +43,8 @@ static word run(const volatile uint8_t *at, bool in_ring_3)
     if (in_ring_3) {
         RUN_USER("call *%0", "r"(at));
     } else {
+        word leaf = 0; /* CPUID serializes: the code may have been written by another address (SDM 3A 11.6) */
+        __asm__ volatile("cpuid" : "+a"(leaf) : : "ebx", "ecx", "edx", "memory");
         __asm__ volatile("push $0x202; popf; call *%0; push $2; popf" : : "r"(at) : "eax", "memory", "cc");
     }
     if (trap.count)

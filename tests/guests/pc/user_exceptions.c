@@ -16,17 +16,17 @@ extern uint64_t table3[512];
 static uint64_t directory[512] __attribute__((aligned(4096))), table[512] __attribute__((aligned(4096)));
 static uint8_t spare_stack[4096] __attribute__((aligned(16)));
 
-/* Where a handler runs: a local variable of the hook tells. */
+/* Where the frame of the last interrupt began. */
 static volatile word hook_sp;
 static void hook(struct frame *frame)
 {
-    hook_sp = (word)frame;
+    hook_sp = (word)(&frame->ss + 1);
     back_to_kernel(frame);
 }
 
 static bool within(word at, const uint8_t *stack, word size)
 {
-    return at - (word)stack < size;
+    return at - (word)stack <= size;
 }
 
 static void pages(void)
