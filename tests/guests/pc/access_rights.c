@@ -47,7 +47,8 @@ static void query(const char *name, uint16_t which)
 {
     selector = which;
     trap.count = 0;
-    __asm__ volatile("mov" S " $8f, try_begin; mov" S " $9f, try_resume; mov %%" SP ", try_sp; 8: " QUERY "; 9: mov try_sp, %%" SP
+    __asm__ volatile("mov" S " $8f, try_begin; mov" S " $9f, try_resume; mov %%" SP ", try_sp; 8: " QUERY "; "
+        "9: mov try_sp, %%" SP
                      : : : "eax", "edx", "memory", "cc");
     tell(name, ", ring 0");
     RUN_USER(QUERY);
@@ -100,7 +101,8 @@ static void kinds(void)
 static void system_descriptors(void)
 {
     static const char *const names[16] = {
-        "system type 0", "system type 1: 16-bit TSS", "system type 2: local table", "system type 3: busy 16-bit TSS",
+        "system type 0", "system type 1: 16-bit TSS", "system type 2: local table",
+            "system type 3: busy 16-bit TSS",
         "system type 4: 16-bit call gate", "system type 5: task gate", "system type 6: 16-bit interrupt gate",
         "system type 7: 16-bit trap gate", "system type 8", "system type 9: TSS", "system type 10",
         "system type 11: busy TSS", "system type 12: call gate", "system type 13", "system type 14: interrupt gate",
@@ -147,10 +149,12 @@ int main(void)
     TRY("memory operands", "lar selector, %%eax; mov %%" AX ", result; lsl selector, %%eax; mov %%" AX ", result2");
     show("LAR", result & 0xf0ff00);
     show("LSL", result2);
-    USER("memory operands in ring 3", "lar selector, %%eax; mov %%" AX ", result; lsl selector, %%eax; mov %%" AX ", result2");
+    USER("memory operands in ring 3", "lar selector, %%eax; mov %%" AX ", result; lsl selector, %%eax; "
+        "mov %%" AX ", result2");
     show("LAR", result & 0xf0ff00);
     show("LSL", result2);
-    USER("from the kernel's TSS descriptor", "mov $0xb0, %%edx; xor %%eax, %%eax; lar %%edx, %%eax; mov %%" AX ", result");
+    USER("from the kernel's TSS descriptor", "mov $0xb0, %%edx; xor %%eax, %%eax; lar %%edx, %%eax; "
+        "mov %%" AX ", result");
     show("LAR", result);
     return 0;
 }

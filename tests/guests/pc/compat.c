@@ -32,11 +32,13 @@ static void exceptions(void)
     set_gate(4, ENTRY(4), CODE, 0xee, 0);
     USER32("INTO", "mov $0x7f, %%al; inc %%al; into");
     USER32("BOUND", "push $9; push $1; mov $10, %%eax; bound %%eax, (%%esp)");
-    USER32("PUSHA, POPA, AAM", "mov $0x1234, %%eax; pusha; mov $0x7b, %%al; aam; movzwl %%ax, %%ecx; mov %%ecx, result; popa; mov %%eax, result2");
+    USER32("PUSHA, POPA, AAM", "mov $0x1234, %%eax; pusha; mov $0x7b, %%al; aam; movzwl %%ax, %%ecx; "
+        "mov %%ecx, result; popa; mov %%eax, result2");
     show("  AAM", result);
     show("  POPA", result2);
     USER("and none of it in 64-bit code", ".byte 0x60");
-    USER32("the upper half is gone: a write at ESP - 4", "mov %%esp, %%ecx; push $0x77; mov -4(%%ecx), %%eax; mov %%eax, result");
+    USER32("the upper half is gone: a write at ESP - 4", "mov %%esp, %%ecx; push $0x77; mov -4(%%ecx), %%eax; "
+        "mov %%eax, result");
     show("  it", result);
     USER32("PUSHF", "pushf; pop result");
     show("  flags", result & 0x3200);
@@ -53,19 +55,22 @@ static void exceptions(void)
 static void transfers(void)
 {
     result = result2 = 0;
-    USER32("far jump to 64-bit code and back", "ljmp $0xa3, $1f; .code64; 1: mov %%cs, %%eax; mov $1, %%ecx; shl $40, %%rcx; "
+    USER32("far jump to 64-bit code and back", "ljmp $0xa3, $1f; .code64; 1: mov %%cs, %%eax; mov $1, %%ecx; "
+        "shl $40, %%rcx; "
            "mov %%rcx, result2; push $0x93; push $2f; rex64 lret; .code32; 2: mov %%eax, result");
     show("  CS there", result);
     show("  64 bits", result2);
     USER("far return to 32-bit code, far call of 64-bit code",
-         "push $0x93; push $1f; rex64 lret; .code32; 1: xor %%ebx, %%ebx; lcall $0xa3, $2f; mov %%cs, %%eax; mov %%eax, result; int $0x80; "
+         "push $0x93; push $1f; rex64 lret; .code32; 1: xor %%ebx, %%ebx; lcall $0xa3, $2f; mov %%cs, %%eax; "
+         "mov %%eax, result; int $0x80; "
          ".code64; 2: mov %%cs, %%ecx; mov %%rcx, result2; lretl");
     show("  CS of the caller", result);
     show("  CS of the called", result2);
     USER("IRET to 32-bit code", "mov %%rsp, %%rax; push $0x9b; push %%rax; push $2; push $0x93; push $1f; iretq; "
          ".code32; 1: mov %%cs, %%eax; mov %%eax, result; int $0x80; .code64");
     show("  CS", result);
-    USER32("IRET in 32-bit code to 64-bit code", "pushf; push $0xa3; push $1f; iret; .code64; 1: mov %%cs, %%eax; mov %%rax, result; int $0x80; .code32");
+    USER32("IRET in 32-bit code to 64-bit code", "pushf; push $0xa3; push $1f; iret; .code64; "
+        "1: mov %%cs, %%eax; mov %%rax, result; int $0x80; .code32");
     show("  CS", result);
     USER32("far jump to the kernel's code", "ljmp $0x08, $0");
     USER32("far jump to data", "ljmp $0x9b, $0");
@@ -85,11 +90,13 @@ static void segments(void)
     set_local(local_table, LOCAL_16, base, 0xfff, 0xfa, 0);
     set_local(local_table, LOCAL_CODE64, 0, 0xfffff, 0xfa, 0xa);
     use_local(local_table, sizeof local_table);
-    USER32("DS with a base", "mov $0x0f, %%eax; mov %%eax, %%ds; mov 2, %%ecx; mov $0x9b, %%eax; mov %%eax, %%ds; mov %%ecx, result");
+    USER32("DS with a base", "mov $0x0f, %%eax; mov %%eax, %%ds; mov 2, %%ecx; mov $0x9b, %%eax; "
+        "mov %%eax, %%ds; mov %%ecx, result");
     show("  it", result);
     USER32("a write within", "mov $0x0f, %%eax; mov %%eax, %%fs; movb $0x5a, %%fs:0x10");
     show("  it came", data[32]);
-    USER32("a stack within its limit", "mov $0x1f, %%eax; mov %%eax, %%ss; mov $0x100, %%esp; push $0x12345678; pop result");
+    USER32("a stack within its limit", "mov $0x1f, %%eax; mov %%eax, %%ss; mov $0x100, %%esp; "
+        "push $0x12345678; pop result");
     show("  it", result);
     USER32("ud2 on such a stack", "mov $0x1f, %%eax; mov %%eax, %%ss; mov $0x80, %%esp; ud2");
     show("  SS in the frame", trap.ss);
@@ -106,12 +113,15 @@ static void segments(void)
         data[i] = code16[i];
     USER32("a far call of 16-bit code", "mov $0x77770000, %%eax; lcall $0x27, $0; mov %%eax, result");
     show("  it", result);
-    USER32("to 64-bit code of the local table", "ljmp $0x2f, $1f; .code64; 1: mov %%cs, %%eax; mov %%rax, result; int $0x80; .code32");
+    USER32("to 64-bit code of the local table", "ljmp $0x2f, $1f; .code64; 1: mov %%cs, %%eax; "
+        "mov %%rax, result; int $0x80; .code32");
     show("  CS", result);
     /* 64-bit code has no limits and no bases but those of FS and GS. */
-    USER("64-bit code with such a DS", "mov $0x0f, %%eax; mov %%eax, %%ds; movb $1, data + 0x1000; mov %%ds, %%eax; mov %%rax, result");
+    USER("64-bit code with such a DS", "mov $0x0f, %%eax; mov %%eax, %%ds; movb $1, data + 0x1000; "
+        "mov %%ds, %%eax; mov %%rax, result");
     show("  DS", result);
-    USER("64-bit code with such an FS", "mov $0x0f, %%eax; mov %%eax, %%fs; movzbl %%fs:0x200, %%eax; mov %%rax, result");
+    USER("64-bit code with such an FS", "mov $0x0f, %%eax; mov %%eax, %%fs; movzbl %%fs:0x200, %%eax; "
+        "mov %%rax, result");
     show("  its base counts, its limit does not", result == data[0x210]);
 }
 
@@ -124,7 +134,8 @@ static void bases(void)
     wrmsr(FS_BASE, base);
     wrmsr(GS_BASE, base + 16);
     wrmsr(KERNEL_GS_BASE, base + 32);
-    USER("FS and GS by MSR, in ring 3", "movzbl %%fs:1, %%eax; mov %%rax, result; movzbl %%gs:1, %%eax; mov %%rax, result2");
+    USER("FS and GS by MSR, in ring 3", "movzbl %%fs:1, %%eax; mov %%rax, result; movzbl %%gs:1, %%eax; "
+        "mov %%rax, result2");
     show("  FS", result);
     show("  GS", result2);
     __asm__ volatile("swapgs; movzbl %%gs:1, %k0" : "=r"(base));

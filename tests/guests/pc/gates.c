@@ -56,7 +56,8 @@ static void show_gate(void)
 static void __attribute__((noinline)) call_gate(const char *name)
 {
     gate_cs = 0;
-    USER(name, CALL_FAR ".globl after_gate; after_gate: mov %%cs, %%eax; mov %%" AX ", result; mov %%ss, %%eax; mov %%" AX ", result2");
+    USER(name, CALL_FAR ".globl after_gate; after_gate: mov %%cs, %%eax; mov %%" AX ", result; "
+        "mov %%ss, %%eax; mov %%" AX ", result2");
 }
 
 static void call_gates(void)
@@ -137,7 +138,8 @@ static void conforming(void)
 #endif
 #define SEE_ALL "mov %%cs, %%eax; mov %%" AX ", result; mov %%ss, %%eax; mov %%" AX ", result2; mov %%" SP ", gate_sp; " \
                 "mov %%ds, %%eax; mov %%" AX ", gate_stack; mov %%es, %%eax; mov %%" AX ", gate_stack + " WIDTH_ "; "  \
-                "mov %%fs, %%eax; mov %%" AX ", gate_stack + 2*" WIDTH_ "; mov %%gs, %%eax; mov %%" AX ", gate_stack + 3*" WIDTH_ "; "
+                "mov %%fs, %%eax; mov %%" AX ", gate_stack + 2*" WIDTH_ "; mov %%gs, %%eax; " \
+                "mov %%" AX ", gate_stack + 3*" WIDTH_ "; "
 #ifdef __x86_64__
 #define WIDTH_ "8"
 #else
@@ -151,10 +153,12 @@ static void to_ring_3(void)
     show("  SS", result2);
     show("  SP", user_sp - gate_sp);
 #ifdef __x86_64__
-    TRY_ALL("far RET that drops 16 bytes", "mov user_sp, %%rax; push $0x9b; push %%rax; push $0; push $0; push " USER_CS "; push $1f; "
+    TRY_ALL("far RET that drops 16 bytes", "mov user_sp, %%rax; push $0x9b; push %%rax; push $0; push $0; "
+        "push " USER_CS "; push $1f; "
             "lretq $16; 1: " SEE_ALL "int $0x80");
 #else
-    TRY_ALL("far RET that drops 16 bytes", "mov user_sp, %%eax; push $0x9b; push %%eax; push $0; push $0; push $0; push $0; push "
+    TRY_ALL("far RET that drops 16 bytes", "mov user_sp, %%eax; push $0x9b; push %%eax; push $0; push $0; "
+        "push $0; push $0; push "
             USER_CS "; push $1f; lret $16; 1: " SEE_ALL "int $0x80");
 #endif
     show("  SP", gate_sp - user_sp);
@@ -167,12 +171,15 @@ static void to_ring_3(void)
     /* Segments that ring 3 may not have are null behind the return. */
     set_segment(KERNEL_DATA, 0, 0xfffff, 0x92, 0xc);
     set_segment(CONFORMING, 0, 0xfffff, 0x9e, FAR_CODE_FLAGS);
-#define LOAD "mov $0x120, %%eax; mov %%eax, %%fs; mov $0x20, %%eax; mov %%eax, %%gs; mov $0x98, %%eax; mov %%eax, %%es; "
-    TRY_ALL("far RET: kernel data in FS, conforming code in GS, user data in ES", LOAD FRAME("$0x9b", USER_CS) SEE_ALL "int $0x80");
+#define LOAD "mov $0x120, %%eax; mov %%eax, %%fs; mov $0x20, %%eax; mov %%eax, %%gs; mov $0x98, %%eax; " \
+    "mov %%eax, %%es; "
+    TRY_ALL("far RET: kernel data in FS, conforming code in GS, user data in ES", LOAD FRAME("$0x9b",
+        USER_CS) SEE_ALL "int $0x80");
     show("  FS", gate_stack[2]);
     show("  GS", gate_stack[3]);
     show("  ES", gate_stack[1]);
-    TRY_ALL("the same by IRET", LOAD "push $0x9b; push user_sp; push $2; push " USER_CS "; push $1f; iret" S "; 1: " SEE_ALL "int $0x80");
+    TRY_ALL("the same by IRET", LOAD "push $0x9b; push user_sp; push $2; push " USER_CS "; push $1f; "
+        "iret" S "; 1: " SEE_ALL "int $0x80");
     show("  FS", gate_stack[2]);
     show("  GS", gate_stack[3]);
     show("  ES", gate_stack[1]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The 8259 pair and the CPU: masks, priorities, nesting, ends of interrupt, HLT, and the shadows of STI and MOV SS. */
+/* The 8259 pair and the CPU: masks, priorities, nesting, ends of interrupt, HLT,
+   and the shadows of STI and MOV SS. */
 #include "irq.h"
 #include "user.h"
 
@@ -116,7 +117,8 @@ static void shadows(void)
     show("STI and HLT with one pending: it wakes up", irq_count[IRQ_PIT] - before);
     wait_us(250);
     before = irq_count[IRQ_PIT];
-    __asm__ volatile("mov %%ss, %%eax; sti; mov %%eax, %%ss; .globl behind_ss; behind_ss: nop; nop; nop; cli" : : : "eax", "memory");
+    __asm__ volatile("mov %%ss, %%eax; sti; mov %%eax, %%ss; .globl behind_ss; behind_ss: nop; nop; nop; "
+        "cli" : : : "eax", "memory");
     show("STI and MOV SS", irq_count[IRQ_PIT] - before);
     show("  it came behind both", ip_inside >= (word)behind_ss);
     wait_us(250);
@@ -129,7 +131,8 @@ static void in_ring_3(void)
 {
     user_flags = 0x202;
     word before = irq_count[IRQ_PIT];
-    RUN_USER("mov $0x1234567, %%ecx; mov irq_count, %%edx; add $3, %%edx; 1: cmp %%edx, irq_count; jb 1b; mov %%ecx, %%eax; mov %%" AX ", result; "
+    RUN_USER("mov $0x1234567, %%ecx; mov irq_count, %%edx; add $3, %%edx; 1: cmp %%edx, irq_count; jb 1b; "
+        "mov %%ecx, %%eax; mov %%" AX ", result; "
              "pushf; pop result2");
     show("three ticks in ring 3", irq_count[IRQ_PIT] - before >= 3);
     show("  CS in the frame", cs_inside);

@@ -118,7 +118,8 @@ static void counting(void)
 
 static void modes(void)
 {
-    static const char *const names[] = {"mode 0", "mode 1", "mode 2", "mode 3", "mode 4", "mode 5", "mode 6", "mode 7"};
+    static const char *const names[] = {"mode 0", "mode 1", "mode 2", "mode 3", "mode 4", "mode 5", "mode 6",
+        "mode 7"};
     for (unsigned mode = 0; mode < 8; mode++) {
         gate(false);
         pit_start(2, (uint8_t)mode, 0x4000);

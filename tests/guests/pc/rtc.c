@@ -86,7 +86,8 @@ static void formats(void)
     show_time("  a second later");
     next_second();
     show_time("  and at midnight");
-    show("  the date", (uint64_t)cmos(YEAR) << 24 | (uint64_t)cmos(MONTH) << 16 | (uint64_t)cmos(DAY) << 8 | cmos(WEEKDAY));
+    show("  the date",
+        (uint64_t)cmos(YEAR) << 24 | (uint64_t)cmos(MONTH) << 16 | (uint64_t)cmos(DAY) << 8 | cmos(WEEKDAY));
     set_time(BINARY | HOURS_24, 12, 59, 59);
     show_time("binary, 24 hours");
     next_second();

@@ -53,8 +53,10 @@ static void tables_and_tasks(void)
     BOTH("SIDT with an operand-size prefix", ".byte 0x66; sidt bytes; mov bytes, %%ax; " LOW);
     show("  its base", *(volatile word *)(bytes + 2) == idt_register.base);
     show("  what it leaves alone", bytes[sizeof(word) + 2]);
-    BOTH("SGDT on the stack", "sub $16, %%" SP "; sgdt 2(%%" SP "); mov 2(%%" SP "), %%ax; add $16, %%" SP "; " LOW);
-    BOTH("SIDT by base and index", "mov $bytes, %%eax; mov $2, %%edx; sidt (%%" AX ",%%" DX ",4); mov bytes + 8, %%ax; " LOW);
+    BOTH("SGDT on the stack", "sub $16, %%" SP "; sgdt 2(%%" SP "); mov 2(%%" SP "), %%ax; add $16, %%" SP "; "
+        "" LOW);
+    BOTH("SIDT by base and index", "mov $bytes, %%eax; mov $2, %%edx; sidt (%%" AX ",%%" DX ",4); "
+        "mov bytes + 8, %%ax; " LOW);
     struct table_register shorter = {0x17f, gdt_register.base};
     __asm__ volatile("lgdt %0" : : "m"(shorter));
     BOTH("SGDT after LGDT", "sgdt bytes; mov bytes, %%ax; " LOW);
@@ -73,11 +75,14 @@ static void selectors(void)
     BOTH("PUSH FS", "push %%fs; pop %%" AX "; " LOW);
     BOTH("PUSH GS", "push %%gs; pop %%" AX "; " LOW);
     BOTH("16-bit PUSH FS", MARK "mov %%" SP ", %%" DX "; pushw %%fs; sub %%" SP ", %%" DX "; popw %%ax; " STORE);
-    BOTH("  the stack meanwhile", "mov %%" SP ", %%" DX "; pushw %%fs; sub %%" SP ", %%" DX "; popw %%ax; mov %%" DX ", result");
+    BOTH("  the stack meanwhile", "mov %%" SP ", %%" DX "; pushw %%fs; sub %%" SP ", %%" DX "; popw %%ax; "
+        "mov %%" DX ", result");
     BOTH("POP FS of null", "push $0; pop %%fs; mov %%fs, %%eax; " STORE);
     BOTH("POP GS of null with RPL 2", "push $2; pop %%gs; mov %%gs, %%eax; " STORE);
-    BOTH("MOV to FS of user data with RPL 0", "mov $0x98, %%eax; mov %%eax, %%fs; mov $1, %%eax; mov %%fs, %%eax; " STORE);
-    BOTH("MOV to FS of the local table", "mov $0xf, %%eax; mov %%eax, %%fs; mov $1, %%eax; mov %%fs, %%eax; " STORE);
+    BOTH("MOV to FS of user data with RPL 0", "mov $0x98, %%eax; mov %%eax, %%fs; mov $1, %%eax; "
+        "mov %%fs, %%eax; " STORE);
+    BOTH("MOV to FS of the local table", "mov $0xf, %%eax; mov %%eax, %%fs; mov $1, %%eax; mov %%fs, %%eax; "
+        "" STORE);
     TRY("MOV to GS of kernel data with RPL 0", "mov $0x88, %%eax; mov %%eax, %%gs; mov %%gs, %%eax; " STORE);
     show("  ring 0", result);
     RUN_USER("mov %%gs, %%eax; " STORE);
@@ -86,7 +91,8 @@ static void selectors(void)
     show("  ring 3", result);
     USER("MOV from ES", "mov %%es, %%eax; " STORE);
     show("  ring 3", result);
-    BOTH("far CALL pushes CS", "mov %%cs, %%eax; push %%" AX "; push $1f; " FAR_CALL "; jmp 2f; 1: mov " GAP "(%%" SP
+    BOTH("far CALL pushes CS", "mov %%cs, %%eax; push %%" AX "; push $1f; " FAR_CALL "; jmp 2f; "
+        "1: mov " GAP "(%%" SP
          "), %%eax; " LOW "lret" S "; 2: pop %%" DX "; pop %%" DX);
 #ifndef __x86_64__
     BOTH("PUSH CS", "push %%cs; pop %%eax; " LOW);
@@ -124,9 +130,11 @@ static void flags(void)
     show_flags("POPF of AC, ID, NT, OF, DF, IF, SF, ZF, AF, PF, CF");
     __asm__ volatile("push $0x1bb8002; popf; pushf; pop result; push $2; popf" : : : "memory", "cc");
     show_flags("POPF of VIP, VIF, RF and the bits that are none");
-    __asm__ volatile("push $0x240002; popf; pushw $0x202; popfw; pushf; pop result; push $2; popf" : : : "memory", "cc");
+    __asm__ volatile("push $0x240002; popf; pushw $0x202; popfw; pushf; pop result; push $2; "
+        "popf" : : : "memory", "cc");
     show_flags("16-bit POPF leaves the rest alone");
-    __asm__ volatile("push $0x244202; popf; mov $0x12345678, %%eax; pushfw; popw %%ax; mov %%" AX ", result; push $2; popf"
+    __asm__ volatile("push $0x244202; popf; mov $0x12345678, %%eax; pushfw; popw %%ax; mov %%" AX ", result; "
+        "push $2; popf"
                      : : : "eax", "memory", "cc");
     show("16-bit PUSHF", result);
     __asm__ volatile("mov %%" SP ", %%" DX "; pushfw; sub %%" SP ", %%" DX "; popw %%ax; mov %%" DX ", result"
@@ -163,7 +171,8 @@ static void flags_by_gate(void)
     for (unsigned type = 0xe; type <= 0xf; type++) {
         print(type == 0xe ? "by an interrupt gate\n" : "by a trap gate\n");
         set_gate(0x21, ENTRY(0x21), CODE, (uint8_t)(0xe0 | type), 0);
-        __asm__ volatile("push $0x3002; popf; sti; int $0x21; cli; pushf; pop result; push $2; popf" : : : "memory", "cc");
+        __asm__ volatile("push $0x3002; popf; sti; int $0x21; cli; pushf; pop result; push $2; "
+            "popf" : : : "memory", "cc");
         show("  from ring 0, inside", interrupt_flags & 0x7300);
         show("  behind", result & 0x7300);
         __asm__ volatile("cli; int $0x21" : : : "memory", "cc");

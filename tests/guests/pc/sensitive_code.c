@@ -8,7 +8,8 @@
 
 #define STORES "mov %" AX ", result; ret; "
 /* Each leaves the same in `result` wherever it runs. */
-extern const uint8_t flags_code[], table_code[], task_code[], cs_code[], switch_code[], pop_code[], rights_code[], end_code[];
+extern const uint8_t flags_code[], table_code[], task_code[], cs_code[], switch_code[], pop_code[],
+    rights_code[], end_code[];
 __asm__(".text\n"
         "flags_code: pushf; pop %" AX "; and $0x3200, %eax; " STORES
         "table_code: sub $16, %" SP "; sidt (%" SP "); movzwl (%" SP "), %eax; add $16, %" SP "; " STORES
@@ -139,7 +140,8 @@ static void made_by_itself(bool in_ring_3)
     at[n++] = 0x90;
     at[n++] = 0xeb; /* jmp page + 64 */
     at[n] = (uint8_t)(64 - n - 1);
-    static const uint8_t tail[] = {0xb0, 0x9c, 0x58, 0x25, 0, 0x32, 0, 0}; /* mov $0x9c, %al or nop, pushf; pop; and */
+    /* mov $0x9c, %al, or nop and pushf; then pop and and. */
+    static const uint8_t tail[] = {0xb0, 0x9c, 0x58, 0x25, 0, 0x32, 0, 0};
     for (unsigned k = 0; k < sizeof tail; k++)
         at[64 + k] = tail[k];
     write_plain(at + 64 + sizeof tail - 5, 0); /* its store and RET only */

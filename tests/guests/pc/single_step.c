@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Single steps by TF in both rings, breakpoints by the debug registers, INT1: where each comes, and what DR6 says. */
+/* Single steps by TF in both rings, breakpoints by the debug registers, INT1: where each comes,
+   and what DR6 says. */
 #include "user.h"
 
 enum { TF = 0x100, RF = 0x10000, BS = 0x4000, STEP = 0x31 };

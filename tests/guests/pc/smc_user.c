@@ -95,14 +95,17 @@ static void by_the_user(void)
     RUN_USER(WRITE_AND_RUN, "D"(HIGH + 2 * PAGE - 3), "S"(HIGH + 2 * PAGE - 3));
     show("across two pages", result);
     write_function(frames[0], 0x4242);
-    RUN_USER("mov $0x40000000, %%esi; mov $0x40002100, %%edi; mov $6, %%ecx; rep movsb; mov $0x40002100, %%eax; call *%%" AX
+    RUN_USER("mov $0x40000000, %%esi; mov $0x40002100, %%edi; mov $6, %%ecx; rep movsb; "
+        "mov $0x40002100, %%eax; call *%%" AX
              "; mov %%" AX ", result");
     show("copied by REP MOVSB", result);
     RUN_USER("movb $7, 1f + 1; 1: mov $1, %%eax; mov %%" AX ", result");
     show("the next instruction", result);
-    RUN_USER("xor %%ecx, %%ecx; 1: mov $0, %%eax; incb 1b + 1; inc %%ecx; cmp $50, %%ecx; jb 1b; mov %%" AX ", result");
+    RUN_USER("xor %%ecx, %%ecx; 1: mov $0, %%eax; incb 1b + 1; inc %%ecx; cmp $50, %%ecx; jb 1b; "
+        "mov %%" AX ", result");
     show("an instruction behind, in a loop", result);
-    RUN_USER("jmp 1f; .balign 64; 1: mov $100, %%ecx; xor %%eax, %%eax; 2: add $1, %%eax; cmpb $50, %%cl; jne 3f; movb $2, 2b + 2; "
+    RUN_USER("jmp 1f; .balign 64; 1: mov $100, %%ecx; xor %%eax, %%eax; 2: add $1, %%eax; cmpb $50, %%cl; "
+        "jne 3f; movb $2, 2b + 2; "
              "3: dec %%ecx; jnz 2b; mov %%" AX ", result");
     show("the loop it is in, once", result);
     RUN_USER("mov $0x9090, %%eax; mov %%ax, 1f; 1: ud2; mov $0x11, %%eax; mov %%" AX ", result");
@@ -155,7 +158,8 @@ static void turns(void)
         volatile uint32_t *data = (volatile uint32_t *)(frames[3] + 0x800);
         *data = i;
         write_function(frames[3], i);
-        RUN_USER("incl 0x40007800; mov $0x40007000, %%eax; call *%%" AX "; add 0x40007800, %%eax; mov %%" AX ", result");
+        RUN_USER("incl 0x40007800; mov $0x40007000, %%eax; call *%%" AX "; add 0x40007800, %%eax; "
+            "mov %%" AX ", result");
         sum += result;
         RUN_USER("mov $0x40007000, %%edi; mov $0x55, %%al; mov $64, %%ecx; rep stosb");
         sum += frames[3][63];

@@ -101,7 +101,8 @@ static void returns(void)
     TRY("SYSCALL in ring 0", "movl $2, return_by; syscall");
     show("  CS", entry_cs);
     return_by = BY_SYSRET;
-    TRY("SYSRET to ring 3 from a place of its own", "mov %%rsp, %%rax; mov $1f, %%ecx; mov $0x202, %%r11d; mov user_sp, %%rsp; sysretq; "
+    TRY("SYSRET to ring 3 from a place of its own", "mov %%rsp, %%rax; mov $1f, %%ecx; mov $0x202, %%r11d; "
+        "mov user_sp, %%rsp; sysretq; "
         "1: " SEE "int $0x80");
     show("  flags", after_flags & 0x247fd7);
     show("  CS", after_cs);
@@ -126,7 +127,8 @@ static void narrow(void)
 {
     return_by = BY_SYSRETL;
     after_cs = after_flags = 0;
-    USER("SYSRETL", "push $1f; pop return_ip; syscall; .code32; 1: mov %%cs, %%eax; mov %%eax, after_cs; mov %%ss, %%eax; "
+    USER("SYSRETL", "push $1f; pop return_ip; syscall; .code32; 1: mov %%cs, %%eax; mov %%eax, after_cs; "
+        "mov %%ss, %%eax; "
          "mov %%eax, after_ss; dec %%eax; mov %%eax, result; int $0x80; .code64");
     show("  CS", after_cs);
     show("  SS", after_ss);

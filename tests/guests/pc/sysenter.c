@@ -61,7 +61,8 @@ int main(void)
     USER("SYSENTER with flags", CALL);
     show_entry();
     user_flags = 2;
-    TRY_ALL("SYSENTER in ring 0", "mov user_sp, %%" CX "; mov $1f, %%edx; xor %%edi, %%edi; sysenter; 1: " SEE "int $0x80");
+    TRY_ALL("SYSENTER in ring 0", "mov user_sp, %%" CX "; mov $1f, %%edx; xor %%edi, %%edi; sysenter; "
+        "1: " SEE "int $0x80");
     show_entry();
     TRY_ALL("SYSEXIT in ring 0", "mov user_sp, %%" CX "; mov $1f, %%edx; " WIDE "sysexit; 1: " SEE "int $0x80");
     show("  CS", after_cs);
@@ -73,7 +74,8 @@ int main(void)
     wrmsr(SYSENTER_CS, SYSTEM_CODE);
     user_cs = USER_CODE32;
     USER("SYSENTER in 32-bit code, SYSEXIT to it",
-         ".code32; mov $1, %%edi; mov %%esp, %%ecx; mov $1f, %%edx; sysenter; 1: mov %%cs, %%eax; mov %%eax, after_cs; "
+         ".code32; mov $1, %%edi; mov %%esp, %%ecx; mov $1f, %%edx; sysenter; 1: mov %%cs, %%eax; "
+         "mov %%eax, after_cs; "
          "mov %%ss, %%eax; mov %%eax, after_ss; mov %%esp, after_sp; int $0x80; .code64");
     show_entry();
     user_cs = USER_CODE;
@@ -81,8 +83,10 @@ int main(void)
     TRY_ALL("SYSENTER SP that is not canonical", "mov $0x175, %%ecx; mov $0x8000, %%edx; mov $0, %%eax; wrmsr");
     wrmsr(SYSENTER_SP, (word)ring0_stack + 4096);
     wrmsr(SYSENTER_IP, (word)entry);
-    TRY_ALL("SYSEXIT to an IP that is not canonical", "mov $0x1000, %%ecx; mov $1, %%edx; shl $47, %%rdx; " WIDE "sysexit");
-    TRY_ALL("SYSEXIT to an SP that is not canonical", "mov $1, %%ecx; shl $47, %%rcx; mov $0x100000, %%edx; " WIDE "sysexit");
+    TRY_ALL("SYSEXIT to an IP that is not canonical", "mov $0x1000, %%ecx; mov $1, %%edx; shl $47, %%rdx; "
+        "" WIDE "sysexit");
+    TRY_ALL("SYSEXIT to an SP that is not canonical", "mov $1, %%ecx; shl $47, %%rcx; mov $0x100000, %%edx; "
+        "" WIDE "sysexit");
 #endif
     wrmsr(SYSENTER_CS, 3);
     USER("SYSENTER with CS of 3", CALL);

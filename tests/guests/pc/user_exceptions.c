@@ -46,7 +46,8 @@ static void pages(void)
     USER("read of a read-only page", "mov 0x40001000, %%al");
     USER("push with a stack that is not there", "mov $0x40003000, %%esp; push %%rax");
     USER("read of an address that is not canonical", "mov $1, %%eax; shl $47, %%rax; mov (%%rax), %%eax");
-    USER("push to an address that is not canonical", "mov $1, %%eax; shl $47, %%rax; lea 8(%%rax), %%rsp; push %%rax");
+    USER("push to an address that is not canonical", "mov $1, %%eax; shl $47, %%rax; lea 8(%%rax), %%rsp; "
+        "push %%rax");
     USER("ud2 with a stack that is not there", "mov $0x40003000, %%esp; ud2");
     show("  SP in the frame", trap.sp);
     USER("ud2 with a stack that is not canonical", "mov $1, %%eax; shl $47, %%rax; mov %%rax, %%rsp; ud2");
@@ -66,7 +67,8 @@ static void stacks(void)
     task_state.sp0 = (word)spare_stack + sizeof spare_stack - 1000;
     set_gate(0x30, ENTRY(0x30), CODE, 0xee, 0);
     RUN_USER("int $0x30");
-    show("the frame is on the new RSP0, aligned to 16 bytes", (word)spare_stack + sizeof spare_stack - 1000 - hook_sp);
+    show("the frame is on the new RSP0, aligned to 16 bytes",
+        (word)spare_stack + sizeof spare_stack - 1000 - hook_sp);
     task_state.sp0 = (word)ring0_stack + sizeof ring0_stack;
     on_interrupt = 0;
     set_gate(8, ENTRY(8), CODE, 0x8e, 3);

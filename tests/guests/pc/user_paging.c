@@ -112,12 +112,15 @@ static void across_pages(void)
     USER("a write into a read-only page", "movl $-1, 0x40001ffe");
     show("  nothing was written", frames[1][PAGE - 2] | frames[1][PAGE - 1]);
     USER("a write across two that may be", "movl $0x44332211, 0x40000ffe");
-    show("  it came", (word)frames[0][PAGE - 2] << 24 | (word)frames[0][PAGE - 1] << 16 | (word)frames[1][0] << 8 | frames[1][1]);
+    show("  it came",
+        (word)frames[0][PAGE - 2] << 24 | (word)frames[0][PAGE - 1] << 16 | (word)frames[1][0] << 8 | frames[1][1]);
     map(1, frames[1], P | WRITE);
-    USER("a kernel page at the end of REP STOSB", "mov $0x40000ff0, %%edi; mov $32, %%ecx; mov $9, %%al; rep stosb");
+    USER("a kernel page at the end of REP STOSB", "mov $0x40000ff0, %%edi; mov $32, %%ecx; mov $9, %%al; "
+        "rep stosb");
     show("  written before it", frames[0][PAGE - 1]);
     USER("a push into a kernel page", "mov $0x40002000, %%esp; push $1");
-    USER("a call of a function that ends in a kernel page", "mov $0x40000fff, %%eax; movb $0xb8, (%%" AX "); jmp *%%" AX);
+    USER("a call of a function that ends in a kernel page", "mov $0x40000fff, %%eax; movb $0xb8, (%%" AX "); "
+        "jmp *%%" AX);
 }
 
 static uint8_t peek_by_user(void)

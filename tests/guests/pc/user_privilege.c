@@ -57,7 +57,8 @@ static void privileged(void)
 
 /* IRET within ring 3 and into others. FRAME: flags and CS of what it pops; in 64-bit code SS and SP come with them. */
 #ifdef __x86_64__
-#define FRAME(ss, flags, cs) "mov %%rsp, %%rax; push " ss "; push %%rax; push " flags "; push " cs "; push $1f; iretq; 1: "
+#define FRAME(ss, flags, cs) "mov %%rsp, %%rax; push " ss "; push %%rax; push " flags "; push " cs "; " \
+    "push $1f; iretq; 1: "
 #else
 #define FRAME(ss, flags, cs) "push " flags "; push " cs "; push $1f; iret; 1: "
 #endif
@@ -155,7 +156,8 @@ static void io_ports(void)
     USER("OUT to its neighbour", "mov $0x3fe, %%edx; out %%al, %%dx");
     USER("a word from it on", "mov $0x3ff, %%edx; out %%ax, %%dx");
     USER("a word that ends with it", "mov $0x3fe, %%edx; in %%dx, %%ax");
-    USER("REP OUTSB to it", "mov $0x3ff, %%edx; lea byte_source, %%esi; mov $3, %%ecx; rep outsb; mov %%ecx, result");
+    USER("REP OUTSB to it", "mov $0x3ff, %%edx; lea byte_source, %%esi; mov $3, %%ecx; rep outsb; "
+        "mov %%ecx, result");
     show("  the last byte", inb(0x3ff));
     USER("INSB from it", "mov $0x3ff, %%edx; lea result2, %%edi; insb");
     show("  the byte", result2 & 0xff);
