@@ -11,19 +11,45 @@ import pytest
 from pvisor.domain.outcome import EndedBy
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.run import run_domain
-from tests.full import pc_differences
 from tests.full import test_pc as full
+from tests.full.pc_differences import DIFFERENCES as QEMU_7
+from tests.full.pc_differences import instead
 from tests.qemu import pc
 
 pytestmark = pytest.mark.needs_gcc
 
-PAGING = ("paging-32", "paging-64", "paging_large-64", "pae-32")
+AS_THE_MANUAL = {
+    # The engine is QEMU 5.0, which sets RSVD together with P.
+    "paging-32", "paging-64", "paging_large-64", "pae-32", "user_paging-64", "user_pae-32",
+    # SYSENTER is ours to complete.
+    "sysenter-32",
+}  # fmt: skip
+"""Guests that see the manual's lines, where QEMU 7 differs."""
+ROWS_AS_THE_MANUAL = ("SYSENTER with CS of 3", "flags inside: ")
+"""Parts of such lines of other guests: SYSENTER and SYSCALL are ours to complete."""
 DIFFERENCES = {
-    **{name: lines for name, lines in pc_differences.DIFFERENCES.items() if name not in PAGING},
-    # CR8 is a register of the local APIC, and the engine has none: it reads 0.
+    # CR8 is a register of the local APIC, and the engine knows none.
     "control-64": {"CR8: 0x9": "CR8: 0x0"},
+    # SDM 2B, RDPMC: #GP(0) in ring 3 while CR4.PCE is clear. QEMU 5.0 has no such instruction.
+    "user_privilege-32": {"RDPMC without PCE: vector 13": "vector 6"},
+    "user_privilege-64": {"RDPMC without PCE: vector 13": "vector 6"},
+    # SDM 2B, SYSRET: VM and RF are cleared. QEMU 5.0 loads them.
+    "syscall-64": {"bits that are none: nothing\n  flags behind: 0x7cc7": "flags behind: 0x37cc7"},
 }
-"""As in test_pc.py of the left wing: the lane is QEMU's engine (of version 5.0, which has RSVD with P)."""
+"""Lines that differ from the manual and from QEMU 7, as tests/full/pc_differences.py has them."""
+
+
+def as_emu(name: str, text: str) -> str:
+    """The expected output of a guest (`name-bits`), with the lines that differ in the lane."""
+    rows = dict(QEMU_7.get(name, {}))
+    if name in AS_THE_MANUAL:
+        rows = {}
+    for part in ROWS_AS_THE_MANUAL:
+        rows = {ours: theirs for ours, theirs in rows.items() if part not in ours}
+    for ours, theirs in {**rows, **DIFFERENCES.get(name, {})}.items():
+        assert ours in text, f"no such line any more: {ours}"
+        text = text.replace(ours, instead(ours, theirs))
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +59,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return lru_cache(None)(lambda name, bits: pc.build(name, bits, folder))
 
 
-@full.over(full.GUESTS)
+@full.over(full.GUESTS + full.COMING)
 @pytest.mark.parametrize("tier", ["native", "python"])
 def test_a_pc_kernel_sees_a_pc(built: Any, name: str, bits: int, tier: str) -> None:
     elf = built(name, bits)
     result = run_domain(DomainConfig(elf, "emu", tier=tier, max_insns=20_000_000, timeout_s=20))
-    text = full.expected(name, bits)
-    for ours, theirs in DIFFERENCES.get(f"{name}-{bits}", {}).items():
-        assert ours in text
-        start = ours.rfind(theirs.split(" ")[0]) if theirs.startswith("error") else 0
-        text = text.replace(ours, ours[:start] + theirs)
-    assert result.output.decode("latin1") == text
+    assert result.output.decode("latin1") == as_emu(f"{name}-{bits}", full.expected(name, bits))
     assert (result.ending.ended_by, result.ending.status) == (EndedBy.GUEST, 1), result.ending.reason
 
 
 def test_the_engine_lets_values_pass_that_the_manual_refuses(built: Any) -> None:
     """The guest `refusals` writes them one by one; the fourth, paging off in 64-bit code, is its end."""
-    result = run_domain(DomainConfig(built("refusals", 64), "emu", max_insns=20_000_000, timeout_s=20))
+    result = run_domain(DomainConfig(built("refusals", 64), "emu", max_insns=6_000))
     assert result.output.startswith(b"CR0: PG without PE: nothing\nCR0: NW without CD: nothing\n")
-    assert result.ending.ended_by is EndedBy.CRASH
+    assert result.ending.ended_by is not EndedBy.GUEST
 
 
 @pytest.mark.parametrize(("name", "bits"), [("exceptions", 64), ("paging", 32), ("code", 64), ("fpu", 64)])

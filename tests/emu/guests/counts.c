@@ -22,7 +22,7 @@ int main(void)
     COUNT("three", "nop; nop; nop");
     COUNT("a loop of ten", "mov $10, %%ecx; 1: dec %%ecx; jnz 1b");
     COUNT("IN in the middle", "nop; in $0x80, %%al; nop");
-    COUNT("a load from a device", "nop; mov 0xfec00000, %%eax; nop");
+    COUNT("a load from a device", "nop; mov 0xfd000000, %%eax; nop");
     COUNT("CPUID", "push %%ebx; mov $0, %%eax; cpuid; pop %%ebx");
 
     /* the same place with one instruction of two bytes, then with two of one, and once more */

@@ -5,7 +5,7 @@
  */
 #include "pc.h"
 
-#define DEVICE 0xfec00000u
+#define DEVICE 0xfd000000u
 #define AT(type, offset) (*(volatile type *)(DEVICE + (offset)))
 
 static uint32_t buffer[4];

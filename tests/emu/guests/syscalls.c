@@ -12,9 +12,9 @@ static struct {
     uint64_t reserved3;
     uint16_t reserved4, io_map;
     uint8_t map[32]; /* I/O ports 0 to 255 */
-} __attribute__((packed, aligned(128))) task_state;
+} __attribute__((packed, aligned(128))) the_tss;
 static uint8_t kernel_stack[4096] __attribute__((aligned(16)));
-uint8_t user_stack[4096] __attribute__((aligned(16)));
+uint8_t ring3_stack[4096] __attribute__((aligned(16)));
 word kernel_sp, kernel_ip, seen[6];
 
 /* Runs INSNS at CPL 3, IF clear; an exception in there goes on behind them, still at CPL 3, and SYSCALL 0 comes back. */
@@ -23,7 +23,7 @@ word kernel_sp, kernel_ip, seen[6];
         trap.count = 0;                                                                               \
         __asm__ volatile("mov %%rsp, kernel_sp; movq $9f, kernel_ip; movq $8f, try_begin\n"            \
                          "movq $7f, try_resume; mov %%rsp, try_sp; mov $8f, %%rcx; mov $2, %%r11\n" \
-                         "mov $user_stack + 4096, %%rsp; sysretq\n"                                   \
+                         "mov $ring3_stack + 4096, %%rsp; sysretq\n"                                   \
                          "8: " insns "\n 7: xor %%eax, %%eax; syscall\n 9:"                           \
                          : : : "rax", "rcx", "rdx", "r11", "memory", "cc");                           \
         report(name);                                                                                 \
@@ -46,12 +46,12 @@ static void set_up_user(void)
     write_cr3(read_cr3());
     set_segment(USER_DATA, 0, 0xfffff, 0xf3, 0xc);
     set_segment(USER_CODE, 0, 0xfffff, 0xfb, 0xa);
-    task_state.rsp[0] = (word)kernel_stack + sizeof kernel_stack;
-    task_state.io_map = 0x68;
+    the_tss.rsp[0] = (word)kernel_stack + sizeof kernel_stack;
+    the_tss.io_map = 0x68;
     for (int i = 0; i < 32; i++)
-        task_state.map[i] = 0xff;
-    task_state.map[0x80 / 8] = 0xfe;
-    set_segment(TSS, (uint32_t)(word)&task_state, 0x68 + 32 - 1, 0x89, 0);
+        the_tss.map[i] = 0xff;
+    the_tss.map[0x80 / 8] = 0xfe;
+    set_segment(TSS, (uint32_t)(word)&the_tss, 0x68 + 32 - 1, 0x89, 0);
     gdt[TSS / 8 + 1] = 0;
     __asm__ volatile("ltr %w0" : : "r"(TSS));
     wrmsr(EFER, rdmsr(EFER) | 1);
@@ -76,12 +76,12 @@ static void calls(void)
 
     AS_USER("SYSENTER without a CS", "sysenter");
     wrmsr(SYSENTER_CS, CODE);
-    wrmsr(SYSENTER_ESP, task_state.rsp[0]);
+    wrmsr(SYSENTER_ESP, the_tss.rsp[0]);
     wrmsr(SYSENTER_EIP, (word)sysenter_entry);
     gdt[7] = gdt[4], gdt[6] = gdt[5], gdt[5] = gdt[4]; /* SYSEXIT wants CS + 32: 0x28; SS 0x30 */
     gdt[5] = 0x00affb000000ffffull, gdt[6] = 0x00cff3000000ffffull;
     AS_USER("SYSENTER", "mov %%rsp, %%rcx; lea 6f(%%rip), %%rdx; sysenter; 6: pushfq; pop seen+32");
-    show("RSP", seen[0] == task_state.rsp[0]);
+    show("RSP", seen[0] == the_tss.rsp[0]);
     show("RFLAGS", seen[1] & 0x200);
     show("CS", seen[2]);
     show("SS", seen[3]);

@@ -4,9 +4,9 @@
 
 enum { USER_CODE = 0x18, USER_DATA = 0x20, TSS = 0x30 };
 
-static struct { uint32_t link, esp0, ss0, rest[22], io_map; } task_state;
+static struct { uint32_t link, esp0, ss0, rest[22], io_map; } the_tss;
 static uint8_t kernel_stack[4096] __attribute__((aligned(16)));
-uint8_t user_stack[4096] __attribute__((aligned(16)));
+uint8_t ring3_stack[4096] __attribute__((aligned(16)));
 word kernel_sp, kernel_ip, seen[4], came_by[2];
 
 /* Runs INSNS at CPL 3; INT 0x21 comes back. */
@@ -15,7 +15,7 @@ word kernel_sp, kernel_ip, seen[4], came_by[2];
         trap.count = 0;                                                                               \
         __asm__ volatile("mov %%esp, kernel_sp; movl $9f, kernel_ip; movl $8f, try_begin\n"             \
                          "movl $7f, try_resume; mov %%esp, try_sp\n"                                   \
-                         "push $0x23; push $user_stack + 4096; push $2; push $0x1b; push $8f; iret\n"  \
+                         "push $0x23; push $ring3_stack + 4096; push $2; push $0x1b; push $8f; iret\n"  \
                          "8: " insns "\n 7: int $0x21\n 9: mov $0x10, %%eax; mov %%eax, %%ds; mov %%eax, %%es" \
                          : : : "eax", "ecx", "edx", "memory", "cc");                                  \
         report(name);                                                                                 \
@@ -37,15 +37,15 @@ int main(void)
 {
     set_segment(USER_CODE, 0, 0xfffff, 0xfb, 0xc);
     set_segment(USER_DATA, 0, 0xfffff, 0xf3, 0xc);
-    task_state.esp0 = (word)kernel_stack + sizeof kernel_stack;
-    task_state.ss0 = DATA;
-    task_state.io_map = 0x680000;
-    set_segment(TSS, (word)&task_state, 0x67, 0x89, 0);
+    the_tss.esp0 = (word)kernel_stack + sizeof kernel_stack;
+    the_tss.ss0 = DATA;
+    the_tss.io_map = 0x680000;
+    set_segment(TSS, (word)&the_tss, 0x67, 0x89, 0);
     __asm__ volatile("ltr %w0" : : "r"(TSS));
     set_gate(0x21, (word)back, CODE, 0xee, 0);
 
     AS_USER("user code", "nop");
-    show("its way back took", task_state.esp0 - came_by[0]);
+    show("its way back took", the_tss.esp0 - came_by[0]);
     show("on SS", came_by[1]);
     AS_USER("CLI", "cli");
     AS_USER("IN", "in $0x80, %%al");
@@ -53,10 +53,10 @@ int main(void)
 
     AS_USER("SYSENTER without a CS", "sysenter");
     wrmsr(0x174, CODE);
-    wrmsr(0x175, task_state.esp0);
+    wrmsr(0x175, the_tss.esp0);
     wrmsr(0x176, (word)sysenter_entry);
     AS_USER("SYSENTER", "mov %%esp, %%ecx; lea 6f, %%edx; sysenter; 6: nop");
-    show("ESP", seen[0] == task_state.esp0);
+    show("ESP", seen[0] == the_tss.esp0);
     show_entry();
 
     wrmsr(0xc0000080, 1);
