@@ -172,6 +172,15 @@ class FakeInput:
     def __init__(self, data: bytes, at_ns: int = 0) -> None:
         self.data = data
         self.at_ns = at_ns
+        self.is_live = False
+
+    def next_arrival_ns(self, virtual_ns: int) -> int | None:
+        """When there is something to take."""
+        return self.at_ns if self.data else None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Nobody types."""
+        return False
 
     def has_arrived(self, virtual_ns: int) -> bool:
         """Is there a byte to take?"""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pvisor.machine.console import BYTE_NS, SILENCE_S, START_NS, ConsoleOutput, HostInput, NoInput
+from pvisor.machine.console import BYTE_NS, POLL_NS, SILENCE_S, START_NS, ConsoleOutput, HostInput, NoInput
 
 FOREVER = 1 << 62
 
@@ -38,6 +38,11 @@ def piped(pipe: tuple[int, int], data: bytes) -> HostInput:
 def test_nothing_arrives_on_no_input() -> None:
     assert NoInput().take(FOREVER, 10) == b""
     assert not NoInput().has_arrived(FOREVER)
+    assert NoInput().next_arrival_ns(0) is None
+    assert not NoInput().is_live
+    began = time.monotonic()
+    assert not NoInput().wait(60)
+    assert time.monotonic() - began < 5
 
 
 def test_each_byte_of_a_pipe_has_its_virtual_time(pipe: tuple[int, int]) -> None:
@@ -136,6 +141,51 @@ def test_a_descriptor_that_is_closed_has_ended(pipe: tuple[int, int]) -> None:
     assert source.take(FOREVER, 9) == b""
 
 
+def test_a_pipes_bytes_announce_themselves(pipe: tuple[int, int]) -> None:
+    source = piped(pipe, b"ab")
+    assert not source.is_live
+    assert source.next_arrival_ns(0) == START_NS
+    source.take(START_NS, 1)
+    assert source.next_arrival_ns(FOREVER) == START_NS + BYTE_NS, "in the past: it waits to be taken"
+    source.take(FOREVER, 1)
+    assert source.next_arrival_ns(FOREVER) == START_NS + 2 * BYTE_NS, "the host has not been asked yet"
+    source.take(FOREVER, 1)
+    assert source.next_arrival_ns(FOREVER) is None
+    assert source.wait(60)
+
+
+def test_a_live_input_is_polled(pipe: tuple[int, int]) -> None:
+    source = HostInput(pipe[0])
+    source.is_live = True
+    assert source.next_arrival_ns(0) == 0
+    assert source.take(500, 1) == b""
+    assert source.next_arrival_ns(600) == 500 + POLL_NS
+    os.write(pipe[1], b"ab")
+    assert source.next_arrival_ns(600) == 500 + POLL_NS
+    assert source.take(700, 1) == b"a"
+    assert source.next_arrival_ns(800) == 800, "the other has come, too"
+    assert source.wait(60)
+    assert source.take(800, 1) == b"b"
+    os.close(pipe[1])
+    assert source.take(900, 1) == b""
+    assert source.next_arrival_ns(900) is None
+
+
+def test_the_host_is_waited_for_no_longer_than_asked(pipe: tuple[int, int]) -> None:
+    source = HostInput(pipe[0])
+    assert not source.wait(60), "a pipe's bytes have their times"
+    source.is_live = True
+    assert not source.wait(0.01)
+    timer = threading.Timer(0.02, os.write, (pipe[1], b"x"))
+    timer.start()
+    assert source.wait(60)
+    timer.join()
+    assert source.take(0, 1) == b"x"
+    os.close(pipe[1])
+    assert source.wait(60), "the end is something to see, too"
+    assert source.next_arrival_ns(0) is None
+
+
 def test_output_is_kept_and_handed_on() -> None:
     handed_on: list[bytes] = []
     output = ConsoleOutput(handed_on.append)
@@ -158,3 +208,18 @@ def test_output_need_not_be_kept() -> None:
     output = ConsoleOutput(handed_on.append, keep=False)
     output.write(b"gone")
     assert (output.data, output.n_bytes, handed_on) == (b"", 4, [b"gone"])
+
+
+def test_gathered_bytes_come_before_what_is_written_or_read_next() -> None:
+    handed_on: list[bytes] = []
+    output = ConsoleOutput(handed_on.append)
+    gathered = [(b"first ", 7), (b"", 0), (b"third ", 8), (b"", 0)]
+    output.gather_from(lambda: gathered.pop(0))
+    output.write(b"second ")
+    assert output.last_write_host_ns > 7
+    output.flush()
+    assert handed_on == [b"first ", b"second "]
+    assert output.data == b"first second third "
+    assert (output.n_bytes, output.last_write_host_ns) == (19, 8)
+    output.flush()
+    assert len(handed_on) == 3
