@@ -12,6 +12,7 @@ from pvisor.domain.outcome import Ending, Outcome
 from pvisor.errors import DomainCrash
 from pvisor.machine.clock import WallClock
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.machine.input_watch import InputWatch
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.timers import Timers
 
@@ -49,6 +50,8 @@ class Domain:
     input: ConsoleInput = field(default_factory=NoInput)
     wall_clock: WallClock = field(default_factory=WallClock)
     timers: Timers = field(default_factory=lambda: Timers(lambda: 0))
+    watches: list[InputWatch] = field(default_factory=list)
+    """Who waits for console input."""
     ending: Ending | None = None
 
     def end(self, ending: Ending) -> Outcome:

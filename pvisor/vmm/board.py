@@ -10,13 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pvisor.cpu.unicorn_engine import DEVICE_APIC, DEVICE_BLOCK, UnicornVcpu
+from pvisor.cpu.unicorn_engine import DEVICE_APIC, DEVICE_BLOCK, DEVICE_CONSOLE, UnicornVcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.errors import DomainCrash
-from pvisor.full import apic, diagnostics, ioapic, net, pci, pic, platform, power, rtc, timer
+from pvisor.full import (
+    apic,
+    diagnostics,
+    ioapic,
+    keyboard,
+    net,
+    pci,
+    pic,
+    platform,
+    power,
+    rtc,
+    screen,
+    timer,
+)
 from pvisor.full.block import AtaChannel
 from pvisor.full.console import COM1, N_IOPORTS, Uart
+from pvisor.machine.console import NoInput
 from pvisor.machine.disk import DiskImage
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.lines import Line, fan_out, shared
@@ -25,7 +39,7 @@ from pvisor.machine.switch import Switch
 
 N_ISA_LINES = 16
 PIT_PIN = 2
-PIT_IRQ, UART_IRQ, RTC_IRQ, SCI_IRQ, ATA_IRQ = 0, 4, 8, 9, 14
+PIT_IRQ, KEYBOARD_IRQ, UART_IRQ, RTC_IRQ, SCI_IRQ, ATA_IRQ = 0, 1, 4, 8, 9, 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ def build_board(
     _clocks(domain, ioports, lines)
     sci, nic = shared(lines[SCI_IRQ], 2)
     _power(domain, ioports, sci)
-    ioports.attach(COM1, N_IOPORTS, Uart(domain.console, domain.input, timers.now))
+    _console(domain, vcpu, ioports, lines)
     ioports.attach(diagnostics.POST_CODE, 1, diagnostics.PostCode())
     if disks:
         channel = AtaChannel(disks[0], lines[ATA_IRQ], timers)
@@ -96,6 +110,22 @@ def _clocks(domain: Domain, ioports: IoPortBus, lines: list[Line]) -> None:
     ioports.attach(platform.CONTROL_B, 1, platform.SystemControlB(pit.set_gate, pit.output, timers.now))
     clock = rtc.Rtc(domain.wall_clock, timers, lines[RTC_IRQ], domain.memory.size_bytes)
     ioports.attach(rtc.IOPORT, rtc.N_IOPORTS, clock)
+
+
+def _console(domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, lines: list[Line]) -> None:
+    """The host's input is the serial port's; nobody types on the keyboard."""
+    uart = Uart(domain.console, domain.input, domain.timers, lines[UART_IRQ])
+    ioports.attach(COM1, N_IOPORTS, uart)
+    vcpu.v.device[DEVICE_CONSOLE] = uart.state
+    i8042 = keyboard.KeyboardController(
+        lines[KEYBOARD_IRQ], domain.timers, NoInput(), resetting(domain), set_a20
+    )
+    ioports.attach(keyboard.DATA_IOPORT, 1, i8042.data)
+    ioports.attach(keyboard.COMMAND_IOPORT, 1, i8042.command)
+    cga = screen.Screen(domain.timers.now)
+    ioports.attach(screen.IOPORT_BASE, screen.N_IOPORTS, cga)
+    cga.clear(domain.memory)
+    domain.watches += (uart.watch, i8042.watch)
 
 
 def _power(domain: Domain, ioports: IoPortBus, sci: Line) -> None:

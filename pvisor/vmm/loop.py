@@ -7,6 +7,7 @@ same handlers by `on_hook_exit`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from pvisor.cpu.exits import ExitReason
@@ -21,12 +22,16 @@ from pvisor.domain.outcome import (
     Outcome,
 )
 from pvisor.errors import DomainCrash
+from pvisor.machine.clock import NS_PER_S
 
 HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE = (
     ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
     ExitReason.DEADLINE)  # fmt: skip
 MAX_DEADLINES_ASLEEP = 1_000_000
 """After so many deadlines, none of which woke the guest, nothing will: a timer that it has masked goes on."""
+
+HOST_WAIT_S = 0.1
+"""How long the host sleeps at a stretch while it waits for input: so long a signal may go unheard."""
 
 IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
 BUDGET_USED = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest used up its instructions (--max-insns)")
@@ -80,32 +85,58 @@ class RunLoop:
         except Exception as error:
             _attach_place(error, domain, vcpu)
             raise
+        finally:
+            domain.console.flush()
 
     def _decided(self, outcome: Outcome) -> Ending | None:
         """What an outcome means for one domain with one vCPU: the end, or going on."""
         if outcome is Outcome.STOP:
             return self._domain.ending
         if outcome is Outcome.BLOCK:
+            self._domain.console.flush()
             return self._wait()
         return None
 
     def _wait(self) -> Ending | None:
-        """The vCPU waits: virtual time moves on, from deadline to deadline, until one of them wakes it."""
+        """The vCPU waits: virtual time moves on, from deadline to deadline, until one of them wakes it.
+
+        Where somebody may type to wake it, the time goes by as fast as the host's.
+        """
         domain, vcpu, timers = self._domain, self._vcpu, self._domain.timers
-        for _ in range(MAX_DEADLINES_ASLEEP):
+        n_asleep = 0
+        while n_asleep < MAX_DEADLINES_ASLEEP:
             if domain.ending is not None or (vcpu.virtual_if and vcpu.event_pending):
                 return domain.ending
+            watched = [watch for watch in domain.watches if watch.hold()] if vcpu.virtual_if else []
             due_ns = timers.next_due_ns if vcpu.virtual_if else None
-            if due_ns is None:
+            if watched:
+                self._wait_for_host(due_ns)
+            elif due_ns is not None:
+                vcpu.skip_to(due_ns)
+                n_asleep += 1
+            else:
                 break
-            vcpu.skip_to(due_ns)
             timers.run_due()
+            for watch in watched:
+                watch.release()
         domain.end(IDLE)
         return domain.ending
+
+    def _wait_for_host(self, due_ns: int | None) -> None:
+        """Sleep until somebody types, or the deadline; a signal is heard in between."""
+        now_ns, begun_ns = self._domain.timers.now(), time.monotonic_ns()
+        left_s = HOST_WAIT_S if due_ns is None else min(HOST_WAIT_S, max(0, due_ns - now_ns) / NS_PER_S)
+        self._domain.input.wait(left_s)
+        if due_ns is not None:
+            self._vcpu.skip_to(min(due_ns, now_ns + time.monotonic_ns() - begun_ns))
+        ending = self._on_kick()
+        if ending is not None:
+            self._domain.end(ending)
 
     def _stopped(self, reason: int) -> Outcome:
         """The hypervisor wanted its CPU back."""
         domain, vcpu = self._domain, self._vcpu
+        domain.console.flush()
         if reason == HOOK_STOP:
             decided, self._hook_outcome = self._hook_outcome, Outcome.RESUME
             if isinstance(decided, DomainCrash):

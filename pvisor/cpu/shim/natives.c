@@ -12,6 +12,8 @@ static const struct room {
     {"full", full_cpu_natives, &n_full_cpu_natives},
     {"full", full_block_natives, &n_full_block_natives},
     {"emu", full_block_natives, &n_full_block_natives},
+    {"full", full_console_natives, &n_full_console_natives},
+    {"emu", full_console_natives, &n_full_console_natives},
     {"para", para_cpu_natives, &n_para_cpu_natives},
 };
 enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };

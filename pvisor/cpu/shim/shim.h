@@ -251,6 +251,8 @@ extern const struct native full_cpu_natives[], para_cpu_natives[];
 extern const uint32_t n_full_cpu_natives, n_para_cpu_natives;
 extern const struct native full_block_natives[];
 extern const uint32_t n_full_block_natives;
+extern const struct native full_console_natives[];
+extern const uint32_t n_full_console_natives;
 
 /* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
