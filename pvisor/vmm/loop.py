@@ -27,7 +27,7 @@ from pvisor.machine.clock import NS_PER_S
 HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE = (
     ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
     ExitReason.DEADLINE)  # fmt: skip
-MAX_DEADLINES_ASLEEP = 1_000_000
+MAX_DEADLINES_ASLEEP = 50_000
 """After so many deadlines, none of which woke the guest, nothing will: a timer that it has masked goes on."""
 
 HOST_WAIT_S = 0.1
