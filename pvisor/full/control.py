@@ -154,6 +154,9 @@ class ControlRegisters:
         changed = (value ^ state.cr4) & (CR4_PSE | CR4_PAE)
         if state.cr0 & CR0_PG and not is_long(state) and value & CR4_PAE and changed:
             self._load_pdptes(state.cr3)
+        if (value ^ state.cr4) & CR4_TSD:
+            self._vcpu.v.user_rdtsc_traps = bool(value & CR4_TSD)
+            self._vcpu.new_epoch()  # blocks are looked through again for what is sensitive now
         state.cr4 = value
         self._vcpu.set_cr4(value)
         if changed:

@@ -40,7 +40,7 @@ from pvisor.full.state import (
     new_cpu_state,
 )
 from pvisor.full.syscall import SystemCalls
-from pvisor.full.system import SystemInstructions, control_operands
+from pvisor.full.system import SystemInstructions, control_operands, loads_stack_segment
 from pvisor.full.system_operands import SystemOperands, bad_stack_address
 from pvisor.full.transfers import Transfers
 from pvisor.full.tsc import rdtsc
@@ -166,7 +166,7 @@ class FullWing:
                 vcpu.regs.rip = after
             if after != exit.rip:  # else a repeated instruction is not finished
                 exit.retired = 1
-                if exit.stepping:
+                if exit.stepping and not loads_stack_segment(insn):
                     self._debug_trap(DR6_SINGLE_STEP)
             return STOP if domain.ending is not None else RESUME
 

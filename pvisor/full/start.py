@@ -78,7 +78,7 @@ def enter(
 ) -> None:
     """Fill the memory and set the registers of the entry; segments and control registers are the mode's work.
 
-    `cpu_signature` and `cpu_features` are EAX and EDX of CPUID.1, for the firmware's tables. Raises as `load`.
+    `cpu_signature`, `cpu_features`: EAX and EDX of CPUID.1, for the firmware's tables. Raises as `load`.
     """
     rsdp = firmware.install(memory, cpu_signature, cpu_features)
     entry = place(image, memory, cmdline=cmdline, modules=modules, rsdp=rsdp)

@@ -24,6 +24,11 @@ def control_operands(insn: Instruction, kind: str) -> tuple[int, str]:
     return int(special[2:]), next(name for name in names if not name.startswith(kind))
 
 
+def loads_stack_segment(insn: Instruction) -> bool:
+    """MOV SS and POP SS: neither events nor debug traps come right behind them (SDM 3A 6.8.3)."""
+    return insn.mnemonic in ("mov", "pop") and insn.operands[0].register == "ss"
+
+
 class SystemInstructions:
     """Emulations of one vCPU. Each returns the RIP to go on at."""
 

@@ -69,8 +69,8 @@ OPERANDS: Final[Mapping[ExitReason, tuple[str, ...]]] = {
     ExitReason.USER_IO: ("ioport", "size_bytes"),
     ExitReason.MMIO: ("gpa", "size_bytes", "value", "is_write"),
 }
-"""What the operands of a reason mean. MOV_CR and MOV_DR have a value when they write; MMIO has its access in the
-mode `emu` only, for in `full` it may be several of one instruction."""
+"""What the operands of a reason mean. MOV_CR and MOV_DR have a value when they write; MMIO has its access in
+the mode `emu` only, for in `full` it may be several of one instruction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@
  *   SIDT SLDT STR           the real registers are not the guest's
  *   LAR LSL VERR VERW       they look into the real GDT
  *   IN OUT INS OUTS         of user code only: the engine does not check IOPL
- *   RDTSC RDTSCP            of user code only, for the guest's CR4.TSD
+ *   RDTSC RDTSCP            of user code only, while the guest's CR4.TSD is set
  *
  * MOV and PUSH of segment registers are no problem here: the visible selectors are the guest's own.
  */
@@ -34,23 +34,23 @@ static bool is_prefix(uint8_t byte, bool mode64)
     }
 }
 
-static bool is_sensitive_0f(const uint8_t *op, bool user)
+static bool is_sensitive_0f(const uint8_t *op, bool rdtsc)
 {
     uint8_t reg = (op[1] >> 3) & 7;
     switch (op[0]) {
     case 0x00: return reg <= 1 || reg == 4 || reg == 5;                  /* SLDT STR VERR VERW */
     case 0x01:
         if (op[1] == 0xf9)
-            return user;                                                 /* RDTSCP */
+            return rdtsc;                                                /* RDTSCP */
         return reg == 4 || (reg <= 1 && op[1] < 0xc0);                   /* SMSW; SGDT SIDT */
     case 0x02: case 0x03: return true;                                   /* LAR LSL */
-    case 0x31: return user;                                              /* RDTSC */
+    case 0x31: return rdtsc;                                             /* RDTSC */
     default: return false;
     }
 }
 
 /* `insn`: a whole instruction of n_bytes, with at least two readable bytes behind it. */
-static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, bool mode64, bool user)
+static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, bool mode64, bool user, bool rdtsc)
 {
     const uint8_t *end = insn + n_bytes;
     while (insn < end && is_prefix(*insn, mode64))
@@ -59,7 +59,7 @@ static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, bool mode64, boo
         return false;
     switch (*insn) {
     case 0x9c: case 0x9d: return true;
-    case 0x0f: return is_sensitive_0f(insn + 1, user);
+    case 0x0f: return is_sensitive_0f(insn + 1, rdtsc);
     case 0x6c: case 0x6d: case 0x6e: case 0x6f:
     case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef:
         return user;
@@ -112,7 +112,7 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size)
         uint32_t length = instruction_length(code + at, n - at, width);
         if (!length)
             break;
-        if (is_sensitive(code + at, length, mode64, user))
+        if (is_sensitive(code + at, length, mode64, user, user && e->v.user_rdtsc_traps))
             patched |= patch(e, address + at);
         at += length;
     }

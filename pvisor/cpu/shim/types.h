@@ -206,6 +206,7 @@ typedef struct pv_vcpu {
     uint32_t code_writable;    /* [H] some code can change without a fault: count each block anew */
     uint32_t debug_abi;        /* [H] poison what a hypercall clobbers */
     uint32_t remedy;           /* [H] enum pv_remedy */
+    uint32_t user_rdtsc_traps; /* [H] the guest's CR4.TSD: RDTSC of its user code is sensitive, too */
     uint32_t time_exits;       /* [H] sample the host time of native exits */
     uint32_t mirror_if;        /* [H] keep virtual_if in the real RFLAGS.IF, so that PUSHF is right */
     uint32_t repair;           /* [S] enum pv_repair */
