@@ -9,10 +9,11 @@ whole CPU, a hypervisor makes one out of a CPU that is not its guest's.
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Protocol
 
 from pvisor.cpu.exits import N_REASONS, VECTOR_NAMES, ExitReason, describe_page_fault
 from pvisor.cpu.features import CpuidTable, answer_rdtsc
-from pvisor.cpu.vcpu import Exit, Vcpu
+from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.emu.vcpu import EmulatedVcpu
@@ -22,6 +23,23 @@ from pvisor.machine.lines import InterruptSource
 from pvisor.machine.mmio import MmioBus
 
 PF = 14
+U32_MAX, U64_MAX = (1 << 32) - 1, (1 << 64) - 1
+TSC, APIC_BASE, TSC_ADJUST = 0x10, 0x1B, 0x3B
+"""MSRs that come here; the engine keeps all others (native/sites.c has the same)."""
+REFUSED = 1
+"""The `result` by which RDMSR and WRMSR raise #GP(0)."""
+
+
+class LocalApic(Protocol):
+    """The local APIC, as far as registers of the CPU go."""
+
+    cr8: int
+
+    def read_base(self) -> int:
+        """IA32_APIC_BASE."""
+
+    def write_base(self, value: int) -> bool:
+        """Set it; False for a value that is #GP."""
 
 
 class EmuWing:
@@ -34,6 +52,8 @@ class EmuWing:
         self.mmio = mmio
         self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True)
         self.interrupt_source: InterruptSource | None = None
+        self.apic: LocalApic | None = None
+        self._tsc_offset = self._tsc_adjust = 0
         self._vcpu = vcpu
         self.handlers = self._handler_table()
 
@@ -44,6 +64,9 @@ class EmuWing:
         table[ExitReason.MMIO] = self._mmio
         table[ExitReason.CPUID] = self._cpuid
         table[ExitReason.RDTSC] = self._rdtsc
+        table[ExitReason.RDMSR] = self._rdmsr
+        table[ExitReason.WRMSR] = self._wrmsr
+        table[ExitReason.MOV_CR] = self._mov_cr8
         table[ExitReason.HLT] = self._hlt
         table[ExitReason.EVENT_WINDOW] = self._event_window
         for reason in (ExitReason.EXCEPTION, ExitReason.PAGE_FAULT, ExitReason.INVALID_OPCODE,
@@ -74,7 +97,49 @@ class EmuWing:
         return RESUME
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        answer_rdtsc(vcpu, exit, exit.virtual_ns)
+        answer_rdtsc(vcpu, exit, self._tsc(exit))
+        return RESUME
+
+    # --- registers that the engine lacks, served inside its hooks as well
+
+    def _tsc(self, exit: Exit) -> int:
+        return exit.virtual_ns + self._tsc_offset & U64_MAX
+
+    def _rdmsr(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        gpr = vcpu.regs.gpr
+        index = gpr[RCX] & U32_MAX
+        exit.n_ops, exit.ops[0] = 1, index
+        if index == APIC_BASE:
+            value = self.apic.read_base() if self.apic is not None else 0
+        else:
+            value = self._tsc(exit) if index == TSC else self._tsc_adjust
+        gpr[RAX], gpr[RDX] = value & U32_MAX, value >> 32
+        return RESUME
+
+    def _wrmsr(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        gpr = vcpu.regs.gpr
+        index, value = gpr[RCX] & U32_MAX, gpr[RAX] & U32_MAX | (gpr[RDX] & U32_MAX) << 32
+        exit.n_ops, exit.ops[0], exit.ops[1] = 2, index, value
+        if index == APIC_BASE:
+            if self.apic is not None and not self.apic.write_base(value):
+                exit.result = REFUSED
+        else:  # SDM 3B 17.17.3: TSC and TSC_ADJUST move together
+            step = value - (self._tsc(exit) if index == TSC else self._tsc_adjust)
+            self._tsc_adjust = self._tsc_adjust + step & U64_MAX
+            self._tsc_offset = self._tsc_offset + step & U64_MAX
+        return RESUME
+
+    def _mov_cr8(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        gpr = vcpu.regs.gpr
+        exit.n_ops, exit.ops[0] = 1, 8
+        if not exit.is_write:
+            gpr[exit.number] = self.apic.cr8 if self.apic is not None else 0
+            return RESUME
+        exit.n_ops, exit.ops[1] = 2, gpr[exit.number]
+        if gpr[exit.number] >> 4:
+            exit.result = REFUSED
+        elif self.apic is not None:
+            self.apic.cr8 = gpr[exit.number]
         return RESUME
 
     # --- waiting and events

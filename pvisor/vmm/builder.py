@@ -146,7 +146,7 @@ def _build_emu(parts: _Parts) -> Machine:
     ioports, mmio = IoPortBus(), MmioBus()
     wing = EmuWing(vcpu, ioports, mmio)
     domain = _domain_of(parts, wing)
-    wing.interrupt_source = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    wing.interrupt_source = wing.apic = _attach_devices(parts, domain, vcpu, ioports, mmio)
     vcpu.map_devices(mmio, parts.memory.size_bytes)
     signature, _, _, features = wing.cpuid.leaf(1)
     start.enter(

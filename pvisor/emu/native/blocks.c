@@ -27,6 +27,14 @@ bool lane_wants_look(struct engine *e)
     return e->v.event_pending || e->lane->injected;
 }
 
+/* Goes on at the beginning of the block that was about to begin: it is looked up anew. */
+static void leave_block(struct engine *e, uint64_t address)
+{
+    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    e->block_insns = 0;
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
+}
+
 /* An external interrupt before this block. A fault on the way leaves by longjmp, and comes back as an exception. */
 static void deliver_interrupt(struct engine *e, uint64_t address)
 {
@@ -72,8 +80,13 @@ void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     struct engine *e = user;
     struct slot *slot = find_slot(e, address);
     uint64_t key = e->block_key = key_of(e, address, slot);
-    if (unlikely(slot->key != key || slot->size_bytes != size))
+    if (unlikely(slot->key != key || slot->size_bytes != size)) {
+        if (hook_sites(e, address, size)) {
+            leave_block(e, address);
+            return;
+        }
         count_block(e, address, size);
+    }
     if (unlikely(!lane_tr_is_tss(e)))
         repair_tr(e); /* before user code may come by a call gate; delivery looks for itself */
     e->block_address = address;

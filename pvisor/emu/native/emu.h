@@ -8,13 +8,14 @@
  *   blocks.c      the block hook: counting, limits, external interrupts
  *   events.c      exceptions, INT n, SYSCALL, SYSENTER
  *   access.c      I/O ports by privilege, devices' memory
+ *   sites.c       RDMSR, WRMSR and MOV CR8 of what the engine lacks
  *   walk.c        the guest's own page tables
  */
 #ifndef PV_EMU_H
 #define PV_EMU_H
 #include "cpu/shim/shim.h"
 
-enum { LANE_CHAIN = 4, LANE_MMIO = 16, FAULTS_WITHOUT_PROGRESS = 10000 };
+enum { LANE_CHAIN = 4, LANE_MMIO = 16, LANE_SITES = 512, FAULTS_WITHOUT_PROGRESS = 10000 };
 
 struct lane_fault {
     uint32_t vector, error;
@@ -35,6 +36,8 @@ struct lane {
     struct lane_fault chain[LANE_CHAIN];    /* what led to the delivery under way */
     uint64_t faults_at, n_faults;           /* how many exceptions came at one instruction count */
     uint32_t translations[N_SLOTS];         /* by slot: how often a block with such an address was translated */
+    uint32_t n_sites;
+    uint64_t sites[LANE_SITES];             /* addresses of instructions with a hook (sites.c) */
     uint32_t n_mmio;
     struct lane_mmio mmio[LANE_MMIO];
 };
@@ -70,6 +73,7 @@ const char *find_internals(void);
 const char *find_fields(struct engine *e);
 struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char **wrong);
 
+bool hook_sites(struct engine *e, uint64_t address, uint32_t size);
 void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void lane_on_translation(uc_engine *uc, uc_tb *block, uc_tb *before, void *user);
 void lane_on_interrupt(uc_engine *uc, uint32_t vector, void *user);

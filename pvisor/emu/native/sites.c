@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RDMSR, WRMSR and MOV CR8, where the engine lacks what they are about: the local APIC (IA32_APIC_BASE, the task
+ * priority) and virtual time (the TSC's registers). Unicorn has no hook for them. So the block hook looks through
+ * each block that it does not know, and puts a hook on the very address of such an instruction; nothing of the
+ * guest's code changes. The hook leaves all other registers to the engine.
+ */
+#include "cpu/shim/api.h"
+#include "emu.h"
+
+enum { VECTOR_GP = 13, MAX_BLOCK = 4096 };
+enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_TSC_ADJUST = 0x3b };
+
+struct found {
+    uint32_t reason, n_bytes;
+    uint32_t gpr;              /* MOV CR8: the other register */
+    bool is_write;
+};
+
+static uint32_t width_of(struct engine *e)
+{
+    return in_64bit_code(e) ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0;
+}
+
+/* What the instruction at `code` is; reason 0 for all others. */
+static struct found look_at(const uint8_t *code, uint32_t n, bool mode64)
+{
+    struct found found = {0, n, 0, false};
+    uint32_t at = 0, rex = 0;
+    bool lock = false;
+    for (; at + 3 <= n + 1 && code[at] != 0x0f; at++) {
+        lock |= code[at] == 0xf0;
+        rex = mode64 && (code[at] & 0xf0) == 0x40 ? code[at] : 0;
+    }
+    if (at + 1 >= n || code[at] != 0x0f)
+        return found;
+    uint8_t opcode = code[at + 1];
+    if (opcode == 0x32 || opcode == 0x30) {
+        found.reason = opcode == 0x32 ? PV_EXIT_RDMSR : PV_EXIT_WRMSR;
+    } else if ((opcode & ~2) == 0x20 && at + 2 < n) {
+        uint8_t modrm = code[at + 2];
+        uint32_t number = (modrm >> 3 & 7) | (rex & 4 ? 8 : 0);
+        if (number == 8 || (number == 0 && lock)) /* AMD's alternative encoding, which the engine knows */
+            found.reason = PV_EXIT_MOV_CR;
+        found.gpr = (modrm & 7) | (rex & 1 ? 8 : 0);
+        found.is_write = opcode == 0x22;
+    }
+    return found;
+}
+
+static bool is_ours(struct engine *e, const struct found *found)
+{
+    uint32_t msr = (uint32_t)e->v.regs->gpr[RCX];
+    return found->reason == PV_EXIT_MOV_CR ||
+           (found->reason && (msr == MSR_TSC || msr == MSR_APIC_BASE || msr == MSR_TSC_ADJUST));
+}
+
+/* Before the instruction at one of the addresses; the code there may be another now. */
+static void on_site(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+{
+    (void)size;
+    struct engine *e = user;
+    uint8_t code[16];
+    if (e->stopping || current_hflags(e) & HF_CPL)
+        return; /* in ring 3 the engine raises #GP */
+    uint32_t n = fetch(e, address, code, sizeof code);
+    struct found found = look_at(code, instruction_length(code, n, width_of(e)), in_64bit_code(e));
+    if (!is_ours(e, &found))
+        return;
+    uint64_t rip = e->v.regs->rip;
+    e->v.exit.number = found.gpr;
+    e->v.exit.is_write = found.is_write;
+    serve_in_hook(e, found.reason);
+    if (e->stopping)
+        return;
+    uncredit_from(e, address);
+    if (e->v.exit.result)
+        internals.raise(e->state, VECTOR_GP, 0);
+    e->v.insns++;
+    rip += found.n_bytes;
+    unicorn.reg_write(uc, UC_X86_REG_RIP, &rip);
+}
+
+static bool is_known(const struct lane *lane, uint64_t address)
+{
+    for (uint32_t i = 0; i < lane->n_sites; i++)
+        if (lane->sites[i] == address)
+            return true;
+    return false;
+}
+
+/*
+ * Puts hooks into a block that has none yet. True: there is a new one, so the block must be translated anew. The
+ * table is bounded; a guest with more such instructions finds the engine's registers at the last of them.
+ */
+bool hook_sites(struct engine *e, uint64_t address, uint32_t size)
+{
+    struct lane *lane = e->lane;
+    uint8_t code[MAX_BLOCK];
+    uint32_t n = fetch(e, address, code, size < MAX_BLOCK ? size : MAX_BLOCK), n_before = lane->n_sites;
+    bool maybe = false;
+    for (uint32_t i = 0; i + 1 < n && !maybe; i++)
+        maybe = code[i] == 0x0f && ((code[i + 1] & ~2) == 0x30 || (code[i + 1] & ~2) == 0x20);
+    for (uint32_t at = 0, length; maybe && at < n; at += length) {
+        length = instruction_length(code + at, n - at, width_of(e));
+        if (!length)
+            break;
+        struct found found = look_at(code + at, length, in_64bit_code(e));
+        if (!found.reason || lane->n_sites == LANE_SITES || is_known(lane, address + at))
+            continue;
+        uc_hook hook;
+        lane->sites[lane->n_sites++] = address + at;
+        unicorn.hook_add(e->uc, &hook, UC_HOOK_CODE, (void *)on_site, e, address + at, address + at);
+    }
+    if (lane->n_sites == n_before)
+        return false;
+    unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), address, address + size);
+    return true;
+}
