@@ -179,7 +179,7 @@ def _show(result: Comparison, floor_ns: dict[str, float]) -> int:
 def table(result: Comparison, floor_ns: dict[str, float]) -> Table:
     """The comparison in one table of several parts, each with its own heads."""
     title = f"{result.name}, fully virtualized and paravirtualized: same output, same end"
-    shown = Table(title=title, show_header=False)
+    shown = Table(title=title, show_header=False, show_edge=False, pad_edge=False)
     shown.add_column(no_wrap=True)
     for _ in range(6):
         shown.add_column(justify="right", no_wrap=True)
