@@ -255,8 +255,7 @@ class FullWing:
         return self._emulate_mmio(domain, vcpu, exit)
 
     def _soft_int(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        self.interrupts.software_interrupt(exit.vector, exit.rip, exit.next_rip)
-        exit.retired = 1
+        exit.retired = self.interrupts.software_interrupt(exit.vector, exit.rip, exit.next_rip)
         return RESUME
 
     def _event_window(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

@@ -112,12 +112,17 @@ class Interrupts:
         idtr = self._state.idtr
         return f"triple fault: {', then '.join(chain)}; IDT at {idtr.base:#x}, limit {idtr.limit:#x}"
 
-    def software_interrupt(self, vector: int, rip: int, next_rip: int) -> None:
-        """INT n, INT3: through the gate, to return behind it; a fault on the way names the INT itself."""
+    def software_interrupt(self, vector: int, rip: int, next_rip: int) -> bool:
+        """INT n, INT3: through the gate, to return behind it; a fault on the way names the INT itself.
+
+        True when the instruction has retired, False when it faulted.
+        """
         try:
             self._deliver(vector, None, next_rip, soft=True)
         except GuestFault as fault:
             self.raise_fault(fault, rip)
+            return False
+        return True
 
     def external_interrupt(self, vector: int, rip: int) -> None:
         """An interrupt from a device, at a block boundary with IF set."""

@@ -44,7 +44,7 @@ def test_files_that_will_not_do(pvisor: Pvisor, guests: Shelf, image: Path, tmp_
     refused(pvisor("run", elf, "--disk", odd), "truncate -s 1024")
     refused(pvisor("run", elf, "--disk", ",ro"), "names no file")
     refused(pvisor("run", elf, "--disk", image, "--disk", image), "one drive")
-    refused(pvisor("run", guests("hello", "para"), "--disk", image), "--mode full")
+    refused(pvisor("run", guests("hello", "para"), "--disk", image), "only a PC kernel")
 
 
 def test_a_disk_in_use(pvisor: Pvisor, guests: Shelf, image: Path) -> None:

@@ -39,8 +39,8 @@ _NO_DATA_BREAKPOINTS = {
 # SDM 2B, RDPMC: #GP(0) in ring 3 while CR4.PCE is clear. QEMU 5.0 has no such instruction.
 _NO_RDPMC = {"RDPMC without PCE: vector 13": "RDPMC without PCE: vector 6"}
 DIFFERENCES = {
-    "single_step-32": _NO_DATA_BREAKPOINTS,
-    "single_step-64": _NO_DATA_BREAKPOINTS,
+    "breakpoints-32": _NO_DATA_BREAKPOINTS,
+    "breakpoints-64": _NO_DATA_BREAKPOINTS,
     "user_privilege-32": _NO_RDPMC,
     "user_privilege-64": _NO_RDPMC,
     # SDM 2B, SYSRET: VM and RF are cleared. QEMU 5.0 loads them.
@@ -68,7 +68,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return lru_cache(None)(lambda name, bits: pc.build(name, bits, folder))
 
 
-@full.over(full.GUESTS + full.RING_3_AND_DEVICES)
+@full.over(full.GUESTS + full.RING_3_AND_DEVICES + full.BREAKPOINTS)
 @pytest.mark.parametrize("tier", ["native", "python"])
 def test_a_pc_kernel_sees_a_pc(built: Any, name: str, bits: int, tier: str) -> None:
     elf = built(name, bits)
