@@ -8,6 +8,7 @@ triple fault, which shuts the CPU down. Twin of para/interrupts.py.
 from __future__ import annotations
 
 from pvisor.cpu.exits import VECTOR_NAMES, describe_page_fault
+from pvisor.cpu.shim import lib
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, RSP, SS, Segment
 from pvisor.errors import DomainCrash
@@ -54,8 +55,6 @@ class Interrupts:
         self._state = state
         self._paging = paging
         self._segments = segments
-        self._faults_at = -1
-        self._n_faults_there = 0
 
     @property
     def rflags(self) -> int:
@@ -102,10 +101,10 @@ class Interrupts:
 
     def _check_progress(self, fault: GuestFault) -> None:
         """A handler that faults at its first instruction would fault for ever, and no budget would end it."""
-        now = self._vcpu.n_instructions
-        self._n_faults_there = self._n_faults_there + 1 if now == self._faults_at else 0
-        self._faults_at = now
-        if self._n_faults_there == MAX_FAULTS_WITHOUT_PROGRESS:
+        state, now = self._state, self._vcpu.n_instructions
+        state.n_faults_there = state.n_faults_there + 1 if now == state.faults_at else 0
+        state.faults_at = now
+        if state.n_faults_there == MAX_FAULTS_WITHOUT_PROGRESS:
             raise DomainCrash(f"exceptions without end: {_name(fault)}, and no instruction between them")
 
     def _triple_fault(self, chain: list[str]) -> str:
@@ -126,6 +125,8 @@ class Interrupts:
 
     def external_interrupt(self, vector: int, rip: int) -> None:
         """An interrupt from a device, at a block boundary with IF set."""
+        if not lib.pv_deliver_interrupt(self._vcpu.v, vector):
+            return
         try:
             self._deliver(vector, None, rip, soft=False)
         except GuestFault as fault:

@@ -78,6 +78,8 @@ class CpuState(Protocol):
     pat: int
     misc_enable: int
     iopl: int
+    n_faults_there: int
+    faults_at: int
 
 
 def new_cpu_state() -> CpuState:
@@ -88,6 +90,7 @@ def new_cpu_state() -> CpuState:
     state.tr.limit, state.tr.flags = 0x67, 0x8B00
     state.dr[6], state.dr[7] = 0xFFFF_0FF0, 0x400
     state.pat = PAT_AT_RESET
+    state.faults_at = (1 << 64) - 1
     state.misc_enable = MISC_ENABLE_AT_RESET
     return state
 

@@ -7,7 +7,7 @@ This room has no twin: a paravirtual guest asks for the time, or reads the real 
 from __future__ import annotations
 
 from pvisor.cpu.features import answer_rdtsc
-from pvisor.cpu.vcpu import Exit, Vcpu
+from pvisor.cpu.vcpu import RCX, Exit, Vcpu
 from pvisor.full.state import CpuState
 
 TSC_MASK = (1 << 64) - 1
@@ -19,5 +19,7 @@ def tsc(state: CpuState, virtual_ns: int) -> int:
 
 
 def rdtsc(state: CpuState, vcpu: Vcpu, exit: Exit) -> None:
-    """RDTSC and RDTSCP."""
+    """RDTSC, and RDTSCP, which gives IA32_TSC_AUX in ECX as well."""
     answer_rdtsc(vcpu, exit, tsc(state, exit.virtual_ns))
+    if exit.value:
+        vcpu.regs.gpr[RCX] = state.tsc_aux

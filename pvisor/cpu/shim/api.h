@@ -85,6 +85,9 @@ int pv_operation_add(pv_vcpu *v, uint64_t address);
 const pv_operation *pv_operation_get(pv_vcpu *v, uint32_t index);
 void pv_operations_finish(pv_vcpu *v);
 
+/* A device's interrupt, at a block boundary with IF set, without Python. -1: it was not delivered, nothing changed. */
+int pv_deliver_interrupt(pv_vcpu *v, uint32_t vector);
+
 /* The local APIC without Python (full/native/apic.c), offsets as in its page. 0: it takes full/apic.py. */
 int pv_apic_read(const pv_apic *apic, uint32_t offset, uint32_t *value);
 int pv_apic_write(pv_apic *apic, uint32_t offset, uint32_t value);

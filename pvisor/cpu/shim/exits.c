@@ -17,10 +17,12 @@ bool serve_natively(struct engine *e, native_handler *handler)
 {
     pv_vcpu *v = &e->v;
     if (unlikely(v->time_exits)) {
-        pv_counter *counter = &v->counters[v->exit.reason];
-        if (counter->native % SAMPLE_EVERY == 0) {
+        const pv_counter *fills = &v->counters[PV_EXIT_SHADOW_FILL]; /* page faults before they are served */
+        uint64_t n = v->counters[v->exit.reason].native + (v->exit.reason == PV_EXIT_PAGE_FAULT ? fills->native : 0);
+        if (n % SAMPLE_EVERY == 0) {
             uint64_t begin = host_ns();
             bool served = handler(e);
+            pv_counter *counter = &v->counters[v->exit.reason];
             counter->native_sample_ns += host_ns() - begin;
             counter->native_samples++;
             return served;
@@ -41,6 +43,16 @@ static void dispatch(struct engine *e, native_handler *handler)
     } else {
         stop(e);
     }
+}
+
+/* The bytes of the exiting instruction: Python's decoder needs them, and native handlers of #GP and #UD. */
+static void read_code(struct engine *e, uint64_t linear)
+{
+    pv_exit *x = &e->v.exit;
+    const uint8_t *code = code_at(e, linear);
+    x->n_insn = code ? 16 : fetch(e, linear, x->insn, 16);
+    if (likely(code != NULL))
+        memcpy(x->insn, code, 16);
 }
 
 /* --- exceptions and INT n -------------------------------------------------------------------------- */
@@ -168,8 +180,10 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
     uint64_t rip = e->v.regs->rip;
     uint64_t linear = linear_of(e, rip);
     uncredit_from(e, linear);
-    x->n_insn = fetch(e, linear, x->insn, 16);
-    if (x->insn[0] == HLT && vector == VECTOR_GP && !error) {
+    x->n_insn = 0;
+    if (vector == VECTOR_GP || vector == VECTOR_UD)
+        read_code(e, linear);
+    if (vector == VECTOR_GP && !error && x->insn[0] == HLT) {
         uint8_t original = original_byte(e, linear);
         x->insn[0] = original ? original : HLT;
     }
@@ -190,6 +204,8 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
         x->n_ops = reason == PV_EXIT_RDMSR ? 1 : 2;
     }
     dispatch(e, e->native[reason]);
+    if (e->stopping && !x->n_insn)
+        x->n_insn = fetch(e, linear, x->insn, 16); /* the page may be none that runs: it is not remembered */
 }
 
 static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
@@ -267,7 +283,6 @@ static void on_syscall(uc_engine *uc, void *user)
     } else {
         uncredit_from(e, linear_of(e, rip));
         open_exit(e, PV_EXIT_SYSCALL, rip, rip + 2);
-        e->v.exit.n_insn = fetch(e, linear_of(e, rip), e->v.exit.insn, 16);
         dispatch(e, e->native[PV_EXIT_SYSCALL]);
     }
     state_store(e);

@@ -10,6 +10,14 @@ static const struct room {
     const uint32_t *n_natives;
 } rooms[] = {
     {"full", full_cpu_natives, &n_full_cpu_natives},
+    {"full", full_control_natives, &n_full_control_natives},
+    {"full", full_interrupts_natives, &n_full_interrupts_natives},
+    {"full", full_msrs_natives, &n_full_msrs_natives},
+    {"full", full_paging_natives, &n_full_paging_natives},
+    {"full", full_segments_natives, &n_full_segments_natives},
+    {"full", full_sensitive_natives, &n_full_sensitive_natives},
+    {"full", full_syscall_natives, &n_full_syscall_natives},
+    {"full", full_transfers_natives, &n_full_transfers_natives},
     {"full", full_block_natives, &n_full_block_natives},
     {"emu", full_block_natives, &n_full_block_natives},
     {"full", full_console_natives, &n_full_console_natives},

@@ -246,13 +246,22 @@ static inline void end_window_step(struct engine *e)
     }
 }
 
-/* --- pvisor/full/native, pvisor/para/native */
-extern const struct native full_cpu_natives[], para_cpu_natives[];
-extern const uint32_t n_full_cpu_natives, n_para_cpu_natives;
-extern const struct native full_block_natives[];
-extern const uint32_t n_full_block_natives;
-extern const struct native full_console_natives[];
-extern const uint32_t n_full_console_natives;
+/* --- pvisor/full/native, pvisor/para/native: a table of each room that has some */
+#define NATIVES(room)                             \
+    extern const struct native room##_natives[]; \
+    extern const uint32_t n_##room##_natives
+NATIVES(full_block);
+NATIVES(full_console);
+NATIVES(full_control);
+NATIVES(full_cpu);
+NATIVES(full_interrupts);
+NATIVES(full_msrs);
+NATIVES(full_paging);
+NATIVES(full_segments);
+NATIVES(full_sensitive);
+NATIVES(full_syscall);
+NATIVES(full_transfers);
+NATIVES(para_cpu);
 
 /* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);

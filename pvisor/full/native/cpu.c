@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* CLI and STI in C: the hottest traps of a PC kernel. Their Python twins are in full/cpu.py. */
-#include "cpu/shim/shim.h"
-
-enum { RFLAGS_IF = 0x200 };
-
-static bool emulated(struct engine *e)
-{
-    e->v.regs->rip = e->v.exit.next_rip;
-    e->v.insns++;
-    return true;
-}
+/* Instructions without an operand in C: CLI, STI, SWAPGS, RDTSC(P). The twin is full/cpu.py. */
+#include "full/native/cpu.h"
 
 /* Of user code, IOPL decides: rare, so Python does it. */
 static bool cli(struct engine *e)
@@ -18,7 +9,7 @@ static bool cli(struct engine *e)
         return false;
     e->v.virtual_if = 0;
     *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_IF;
-    return emulated(e);
+    return step_to(e, e->v.exit.next_rip);
 }
 
 /* SDM 2B, STI: no event before the instruction after it, if IF was clear. */
@@ -29,7 +20,7 @@ static bool sti(struct engine *e)
     bool was_clear = !e->v.virtual_if;
     e->v.virtual_if = 1;
     *state32(e, e->at.eflags) |= RFLAGS_IF;
-    emulated(e);
+    step_to(e, e->v.exit.next_rip);
     if (was_clear) {
         e->v.sti_insns = e->v.insns;
         refresh_limit(e);
@@ -37,8 +28,53 @@ static bool sti(struct engine *e)
     return true;
 }
 
+/* 0F 01 F8, in 64-bit code of the kernel. */
+static bool swapgs(struct engine *e)
+{
+    if (!is_pc(e) || !in_64bit_code(e) || in_user_code(e) || e->v.exit.n_insn < 3 || e->v.exit.insn[0] != 0x0f)
+        return false;
+    pv_cpu *c = cpu_of(e);
+    uint64_t base = segment_at(e, SEG_GS)->base;
+    set_base(e, SEG_GS, c->kernel_gs_base);
+    c->kernel_gs_base = base;
+    return step_over(e, e->v.exit.insn + 3);
+}
+
+static void answer_tsc(struct engine *e, bool is_rdtscp)
+{
+    const pv_cpu *c = cpu_of(e);
+    uint64_t *gpr = e->v.regs->gpr, tsc = e->v.exit.virtual_ns + c->tsc_offset;
+    gpr[RAX] = (uint32_t)tsc;
+    gpr[RDX] = tsc >> 32;
+    if (is_rdtscp)
+        gpr[RCX] = (uint32_t)c->tsc_aux;
+}
+
+/* Inside the engine's hook, which steps over the instruction. */
+static bool rdtsc(struct engine *e)
+{
+    if (!is_pc(e))
+        return false;
+    answer_tsc(e, e->v.exit.value);
+    return true;
+}
+
+/* Of user code, where a trap stands in its place. */
+static bool user_rdtsc(struct engine *e)
+{
+    const pv_exit *x = &e->v.exit;
+    if (!is_pc(e) || x->n_insn < 3 || x->insn[0] != 0x0f || (cpu_of(e)->cr4 & CR4_TSD && in_user_code(e)))
+        return false;
+    bool is_rdtscp = x->insn[1] == 0x01;
+    answer_tsc(e, is_rdtscp);
+    return step_over(e, x->insn + (is_rdtscp ? 3 : 2));
+}
+
 const struct native full_cpu_natives[] = {
     {"cli", PV_EXIT_CLI, 0, 0, cli},
     {"sti", PV_EXIT_STI, 0, 0, sti},
+    {"swapgs", PV_EXIT_SWAPGS, 0, 0, swapgs},
+    {"rdtsc", PV_EXIT_RDTSC, 0, 0, rdtsc},
+    {"user_rdtsc", PV_EXIT_USER_RDTSC, 0, 0, user_rdtsc},
 };
 const uint32_t n_full_cpu_natives = sizeof full_cpu_natives / sizeof full_cpu_natives[0];

@@ -22,5 +22,7 @@ typedef struct pv_cpu {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t tsc_offset, tsc_adjust, tsc_aux, pat, misc_enable;
     uint32_t iopl;             /* the guest's own RFLAGS.IOPL; the real one is 0 */
+    uint32_t n_faults_there;   /* how many exceptions in a row, with no instruction between them */
+    uint64_t faults_at;        /* retired instructions when the last exception was delivered */
 } pv_cpu;
 #endif

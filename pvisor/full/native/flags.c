@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* RFLAGS as the guest sees it: its own IF and IOPL in place of the real ones (twin: full/interrupts.py). */
+#include "full/native/cpu.h"
+
+/* Bits that IRET can set: all but the reserved ones. */
+enum { FLAGS_KEPT = 0x3f7fd5 };
+
+uint64_t guest_rflags(struct engine *e)
+{
+    uint64_t flags = pv_get_rflags(&e->v) & ~(uint64_t)(RFLAGS_IF | RFLAGS_IOPL);
+    return flags | (e->v.virtual_if ? RFLAGS_IF : 0) | (uint64_t)cpu_of(e)->iopl << 12;
+}
+
+void set_guest_rflags(struct engine *e, uint64_t rflags)
+{
+    pv_vcpu *v = &e->v;
+    bool was_masked = !v->virtual_if;
+    v->virtual_if = (rflags & RFLAGS_IF) != 0;
+    cpu_of(e)->iopl = rflags >> 12 & 3;
+    pv_set_rflags(v, (rflags & FLAGS_KEPT & ~(uint64_t)RFLAGS_IOPL) | 2);
+    if (was_masked && v->virtual_if)
+        refresh_limit(e); /* an event may have waited for it */
+}
