@@ -243,6 +243,10 @@ class UnicornVcpu:
         """The real GDTR."""
         lib.pv_set_gdtr(self.v, base, limit)
 
+    def show_tables(self, idt_base: int, idt_limit: int, tr: int, ldtr: int) -> None:
+        """What SIDT, STR and SLDT show when they are not replaced: the guest's own."""
+        lib.pv_show_tables(self.v, idt_base, idt_limit, tr, ldtr)
+
     def set_cr0(self, guest_bits: int) -> None:
         """Let the guest's MP, EM, TS, NE and AM govern its FPU; the other bits are ours."""
         lib.pv_set_cr0(self.v, guest_bits)

@@ -55,6 +55,8 @@ from pvisor.machine.mmio import MmioBus
 U32_MAX = 0xFFFF_FFFF
 U64_MAX = (1 << 64) - 1
 DB, DR6_SINGLE_STEP = 1, 1 << 14
+REMEDY_REGISTERS = 2
+"""enum pv_remedy (cpu/shim/types.h)."""
 CPUID_APIC, APIC_ENABLE = 1 << 9, 1 << 11
 """CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE (SDM 3A 10.4.3)."""
 Emulation = Callable[[Exit, Instruction, int], int | None]
@@ -109,7 +111,7 @@ class FullWing:
             ExitReason.MOV_DR: self._mov_dr,
             ExitReason.CLTS: self._clts,
             ExitReason.LMSW: self._lmsw,
-            ExitReason.DESCRIPTOR_TABLE: self._system.descriptor_table,
+            ExitReason.DESCRIPTOR_TABLE: self._descriptor_table,
             ExitReason.SEGMENT_LOAD: self._system.segment_load,
             ExitReason.FAR_TRANSFER: self._transfers.far_transfer,
             ExitReason.IRET: self._transfers.interrupt_return,
@@ -319,6 +321,15 @@ class FullWing:
             exit.n_ops, exit.ops[1] = 2, value
             self.control.write_debug(number, value)
         return next_rip
+
+    def _descriptor_table(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        after = self._system.descriptor_table(exit, insn, next_rip)
+        if self._vcpu.v.remedy == REMEDY_REGISTERS:
+            state = self.state
+            self._vcpu.show_tables(
+                state.idtr.base, state.idtr.limit, state.tr.selector, state.ldtr.selector
+            )
+        return after
 
     def _clts(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         self.control.write_cr0(self.state.cr0 & ~CR0_TS)

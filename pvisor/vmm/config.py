@@ -13,7 +13,7 @@ from pvisor.machine.modules import ModuleFile
 
 MODES = ("auto", "full", "para", "emu")
 TIERS = ("native", "python")
-REMEDIES = ("none", "patch")
+REMEDIES = ("none", "patch", "registers")
 """What is done about sensitive instructions that do not trap: enum pv_remedy of the engine."""
 TRANSPORTS = ("syscall", "vmcall", "int")
 DEFAULT_MEMORY_BYTES = 64 << 20

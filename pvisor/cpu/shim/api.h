@@ -24,6 +24,7 @@ void pv_complete(pv_vcpu *v);
 /* State, valid while the vCPU is stopped or inside an exit. 0 or Unicorn's error. */
 int pv_set_root(pv_vcpu *v, uint64_t root);
 int pv_set_gdtr(pv_vcpu *v, uint64_t base, uint32_t limit);
+int pv_show_tables(pv_vcpu *v, uint64_t idt_base, uint32_t idt_limit, uint32_t tr, uint32_t ldtr);
 uint64_t pv_get_rflags(pv_vcpu *v);
 int pv_set_rflags(pv_vcpu *v, uint64_t rflags);
 void pv_set_segment(pv_vcpu *v, int index, const pv_segment *segment);

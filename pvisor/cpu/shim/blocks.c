@@ -73,7 +73,8 @@ struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
 void refresh_limit(struct engine *e)
 {
     pv_vcpu *v = &e->v;
-    bool event = e->lane ? lane_wants_look(e) : v->event_pending && v->virtual_if;
+    bool open = v->virtual_if || v->remedy == PV_REMEDY_REGISTERS; /* then IF may be set at any time */
+    bool event = e->lane ? lane_wants_look(e) : v->event_pending && open;
     bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
     /* Stored before kick is read, and not only in program order: a kick of another thread must not be lost. */
     uint64_t deadline = v->deadline_ns > v->idle_ns ? v->deadline_ns - v->idle_ns : 0;
@@ -110,6 +111,13 @@ static void restore_ring(struct engine *e, uint64_t address)
     complete_exit(e);
 }
 
+/* Is the next instruction the one right behind STI, MOV SS or POP SS? */
+static bool in_shadow(struct engine *e)
+{
+    return e->v.sti_insns == e->v.insns ||
+           (e->v.remedy == PV_REMEDY_REGISTERS && current_hflags(e) & HF_INHIBIT_IRQ);
+}
+
 /*
  * An event waits for the end of the instruction in the shadow of STI or MOV SS, which need not be the end of its
  * block: `sti; nop; cli` lets it in after the NOP. So that one instruction is run by itself, with the trap flag;
@@ -118,7 +126,9 @@ static void restore_ring(struct engine *e, uint64_t address)
 static bool begin_window_step(struct engine *e, uint64_t address)
 {
     uint32_t *rflags = state32(e, e->at.eflags);
-    if (*rflags & RFLAGS_TF)
+    uint8_t code = 0;
+    fetch(e, address, &code, 1);
+    if (*rflags & RFLAGS_TF || (code & 0xfe) == 0x9c) /* PUSHF, if it is not replaced, would show the flag */
         return false;
     *rflags |= RFLAGS_TF;
     e->window_step = true;
@@ -131,6 +141,7 @@ static bool begin_window_step(struct engine *e, uint64_t address)
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
+    follow_if(e);
     if ((current_hflags(e) & 1) == 0) {
         restore_ring(e, address);
         return;
@@ -143,7 +154,7 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_TRACE_FULL, address);
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         stop_at_block(e, PV_EXIT_KICK, address);
-    else if (v->event_pending && v->virtual_if && v->sti_insns != v->insns)
+    else if (v->event_pending && v->virtual_if && !in_shadow(e))
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
     else if (v->event_pending && v->virtual_if && !e->window_step && begin_window_step(e, address))
         e->block_insns = 0; /* the block is translated anew, as one instruction, and comes here again */
@@ -179,7 +190,7 @@ static inline void enter_block(struct engine *e, uint64_t address, const struct 
 
 static __attribute__((noinline)) void enter_new_block(struct engine *e, uint64_t address, uint32_t size)
 {
-    if (e->v.remedy == PV_REMEDY_PATCH && patch_block(e, address, size)) {
+    if (e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size)) {
         uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
         e->block_insns = 0;
         unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip); /* it is translated anew, and comes here again */

@@ -169,6 +169,15 @@ int pv_set_gdtr(pv_vcpu *v, uint64_t base, uint32_t limit)
     return write_register((struct engine *)v, UC_X86_REG_GDTR, &gdtr);
 }
 
+/* IDTR, TR and LDTR as the guest set them, for SIDT, STR and SLDT to show. They have no effect of their own. */
+int pv_show_tables(pv_vcpu *v, uint64_t idt_base, uint32_t idt_limit, uint32_t tr, uint32_t ldtr)
+{
+    struct engine *e = (struct engine *)v;
+    uc_x86_mmr idtr = {0, idt_base, idt_limit, 0}, task = {(uint16_t)tr, 0, 0, 0x8b00}, local = {(uint16_t)ldtr, 0, 0, 0};
+    return write_register(e, UC_X86_REG_IDTR, &idtr) || write_register(e, UC_X86_REG_TR, &task) ||
+           write_register(e, UC_X86_REG_LDTR, &local);
+}
+
 uint64_t pv_get_rflags(pv_vcpu *v)
 {
     uint64_t rflags = 0;
@@ -178,6 +187,8 @@ uint64_t pv_get_rflags(pv_vcpu *v)
 
 int pv_set_rflags(pv_vcpu *v, uint64_t rflags)
 {
+    if (v->remedy == PV_REMEDY_REGISTERS)
+        rflags |= REAL_KERNEL_IOPL; /* so that CLI, STI and POPF of the kernel, in ring 1, run */
     return write_register((struct engine *)v, UC_X86_REG_RFLAGS, &rflags);
 }
 

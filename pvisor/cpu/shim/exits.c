@@ -221,9 +221,13 @@ static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
     uint32_t error = *state32(e, e->at.error_code);
     bool stepped = e->window_step && vector == VECTOR_DB && !*state32(e, e->at.exception_is_int);
     end_window_step(e);
+    follow_if(e);
+    leave_shadow(e);
     if (unlikely(stepped)) {
-        open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
-        stop(e);
+        if (e->v.virtual_if) { /* else it was a CLI, or its like, that did not trap */
+            open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
+            stop(e);
+        }
     } else if (unlikely(*state32(e, e->at.exception_is_int)))
         soft_int(e, vector, e->v.regs->rip);
     else if (vector != VECTOR_GP || error || !quick_trap(e, e->v.regs->rip))
@@ -240,6 +244,8 @@ static bool on_invalid(uc_engine *uc, void *user)
         return true;
     state_load(e);
     end_window_step(e);
+    follow_if(e);
+    leave_shadow(e);
     uint64_t rip = e->v.regs->rip;
     const uint8_t *code = code_at(e, linear_of(e, rip));
     uint8_t copy[16] = {0};
@@ -277,6 +283,8 @@ static void on_syscall(uc_engine *uc, void *user)
         return;
     state_load(e);
     end_window_step(e);
+    follow_if(e);
+    leave_shadow(e);
     uint64_t rip = e->v.regs->rip;
     if (likely(in_hypercall_page(e, rip))) {
         hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
@@ -297,6 +305,8 @@ static void on_sysenter(uc_engine *uc, void *user)
         return;
     state_load(e);
     end_window_step(e);
+    follow_if(e);
+    leave_shadow(e);
     /* It ends its block; the engine adds its length to RIP when the hook returns. */
     uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip);
     uncredit_from(e, linear_of(e, rip));

@@ -20,6 +20,7 @@ static native_handler *handler_of(struct engine *e, uint32_t reason)
 /* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
 void serve_in_hook(struct engine *e, uint32_t reason)
 {
+    follow_if(e);
     pv_exit *x = &e->v.exit;
     uint64_t rip = e->v.regs->rip, credited = e->v.insns;
     uint32_t rest = e->block_insns - insns_before(e, linear_of(e, rip));

@@ -14,6 +14,9 @@
  *   IN OUT INS OUTS         of user code only: the engine does not check IOPL
  *   RDTSC RDTSCP            of user code only, while the guest's CR4.TSD is set
  *
+ * With PV_REMEDY_REGISTERS, PUSHF, POPF, SIDT, SLDT and STR run, because the real registers hold the guest's values
+ * (and CLI and STI do, with an IOPL of 1, which PUSHF shows); the others are replaced all the same.
+ *
  * MOV and PUSH of segment registers are no problem here: the visible selectors are the guest's own.
  */
 #include "shadow.h"
@@ -34,35 +37,42 @@ static bool is_prefix(uint8_t byte, bool mode64)
     }
 }
 
-static bool is_sensitive_0f(const uint8_t *op, bool rdtsc)
+/* Which instructions are sensitive depends on who runs them, and on what the real registers show. */
+struct view {
+    bool mode64, user, rdtsc, registers_show;
+};
+
+static bool is_sensitive_0f(const uint8_t *op, const struct view *view)
 {
     uint8_t reg = (op[1] >> 3) & 7;
     switch (op[0]) {
-    case 0x00: return reg <= 1 || reg == 4 || reg == 5;                  /* SLDT STR VERR VERW */
+    case 0x00: return reg == 4 || reg == 5 || (reg <= 1 && !view->registers_show); /* VERR VERW; SLDT STR */
     case 0x01:
         if (op[1] == 0xf9)
-            return rdtsc;                                                /* RDTSCP */
-        return reg == 4 || (reg <= 1 && op[1] < 0xc0);                   /* SMSW; SGDT SIDT */
-    case 0x02: case 0x03: return true;                                   /* LAR LSL */
-    case 0x31: return rdtsc;                                             /* RDTSC */
+            return view->rdtsc;                                                    /* RDTSCP */
+        if (reg == 1 && view->registers_show)
+            return false;                                                          /* SIDT */
+        return reg == 4 || (reg <= 1 && op[1] < 0xc0);                             /* SMSW; SGDT SIDT */
+    case 0x02: case 0x03: return true;                                             /* LAR LSL */
+    case 0x31: return view->rdtsc;                                                 /* RDTSC */
     default: return false;
     }
 }
 
 /* `insn`: a whole instruction of n_bytes, with at least two readable bytes behind it. */
-static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, bool mode64, bool user, bool rdtsc)
+static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, const struct view *view)
 {
     const uint8_t *end = insn + n_bytes;
-    while (insn < end && is_prefix(*insn, mode64))
+    while (insn < end && is_prefix(*insn, view->mode64))
         insn++;
     if (insn == end)
         return false;
     switch (*insn) {
-    case 0x9c: case 0x9d: return true;
-    case 0x0f: return is_sensitive_0f(insn + 1, rdtsc);
+    case 0x9c: case 0x9d: return !view->registers_show;
+    case 0x0f: return is_sensitive_0f(insn + 1, view);
     case 0x6c: case 0x6d: case 0x6e: case 0x6f:
     case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef:
-        return user;
+        return view->user;
     default: return false;
     }
 }
@@ -101,7 +111,8 @@ static bool patch(struct engine *e, uint64_t linear)
 bool patch_block(struct engine *e, uint64_t address, uint32_t size)
 {
     uint8_t code[4096 + 32] = {0};
-    bool mode64 = in_64bit_code(e), user = (current_hflags(e) & HF_CPL) == 3, patched = false;
+    bool mode64 = in_64bit_code(e), user = in_user_code(e), patched = false;
+    struct view view = {mode64, user, user && e->v.user_rdtsc_traps, e->v.remedy == PV_REMEDY_REGISTERS};
     if (!e->shadow || size > 4096)
         return false;
     uint32_t n = fetch(e, address, code, size);
@@ -112,7 +123,7 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size)
         uint32_t length = instruction_length(code + at, n - at, width);
         if (!length)
             break;
-        if (is_sensitive(code + at, length, mode64, user, user && e->v.user_rdtsc_traps))
+        if (is_sensitive(code + at, length, &view))
             patched |= patch(e, address + at);
         at += length;
     }

@@ -157,8 +157,11 @@ static inline uint64_t *state64(struct engine *e, uint32_t offset)
 }
 
 /* QEMU's hflags (target/i386/cpu.h), the bits that segment loads set. */
-enum { HF_CPL = 3, HF_CS32 = 1 << 4, HF_SS32 = 1 << 5, HF_ADDSEG = 1 << 6, HF_LMA = 1 << 14, HF_CS64 = 1 << 15 };
-enum { RFLAGS_TF = 1 << 8, RFLAGS_VM = 1 << 17 };
+enum {
+    HF_CPL = 3, HF_INHIBIT_IRQ = 1 << 3, HF_CS32 = 1 << 4, HF_SS32 = 1 << 5, HF_ADDSEG = 1 << 6, HF_LMA = 1 << 14,
+    HF_CS64 = 1 << 15,
+};
+enum { RFLAGS_TF = 1 << 8, RFLAGS_VM = 1 << 17, REAL_IF = 1 << 9, REAL_KERNEL_IOPL = 1 << 12 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11 };
 
@@ -235,6 +238,20 @@ static inline void uncredit_from(struct engine *e, uint64_t rip)
         return; /* it has been left already: a fault of the next fetch comes before the next block begins */
     e->v.insns -= e->block_insns - insns_before(e, rip);
     e->block_insns = 0;
+}
+
+/* With PV_REMEDY_REGISTERS the guest's CLI, STI and POPF change the real IF, and nobody is told: the field follows. */
+static inline void follow_if(struct engine *e)
+{
+    if (unlikely(e->v.remedy == PV_REMEDY_REGISTERS))
+        e->v.virtual_if = (*state32(e, e->at.eflags) & REAL_IF) != 0;
+}
+
+/* A trap ends the shadow of a STI that the engine ran itself: it remembers one until a block ends. */
+static inline void leave_shadow(struct engine *e)
+{
+    if (unlikely(e->v.remedy == PV_REMEDY_REGISTERS))
+        *state32(e, e->at.hflags) &= ~(uint32_t)HF_INHIBIT_IRQ;
 }
 
 /* The instruction in the shadow did not run to its end, or it did: RFLAGS.TF is the guest's again. */

@@ -102,7 +102,8 @@ enum pv_fill {
 /* What is done about instructions that are sensitive and do not trap (sensitive.c). */
 enum pv_remedy {
     PV_REMEDY_NONE = 0,        /* nothing: the guest sees the hole that x86 has */
-    PV_REMEDY_PATCH = 1        /* they are replaced by an instruction that traps */
+    PV_REMEDY_PATCH = 1,       /* they are replaced by an instruction that traps */
+    PV_REMEDY_REGISTERS = 2    /* where the real register can hold the virtual value they run; others are replaced */
 };
 
 /* How the state of Unicorn's CPU is reached (state.c). */

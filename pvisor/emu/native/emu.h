@@ -66,7 +66,7 @@ void repair_tr(struct engine *e);
 /* Filled once by pv_emulation_self_test, constant afterwards. */
 extern struct internals internals;
 
-enum { CR0_PG_SHIFT = 31, EFER_SCE = 1, EFER_LMA = 1 << 10, HF_INHIBIT_IRQ = 1 << 3, HF_PE = 1 << 7 };
+enum { CR0_PG_SHIFT = 31, EFER_SCE = 1, EFER_LMA = 1 << 10, HF_PE = 1 << 7 };
 enum { FLAG_IF = 1 << 9, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
 
 const char *find_internals(void);

@@ -157,6 +157,9 @@ static inline bool is_conforming(const struct descriptor *d)
 /* --- paging.c */
 void switch_space(struct engine *e);
 
+/* --- mmio.c */
+bool device_access(struct engine *e, uint64_t gpa);
+
 /* --- interrupts.c */
 bool reflect(struct engine *e, uint32_t vector, uint32_t error_code);
 #endif

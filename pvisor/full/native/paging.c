@@ -39,7 +39,7 @@ static bool page_fault(struct engine *e)
     enum walked walked = guest_walk(e, x->cr2, access, &m);
     if (likely(walked == WALKED)) {
         if (m.gpa >= e->ram_bytes)
-            return false; /* a device's memory, or nobody's */
+            return device_access(e, m.gpa);
         fill(e, &m, access);
         return true;
     }
