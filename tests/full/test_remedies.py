@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two remedies for instructions that are sensitive and do not trap: replace them, or keep what they show true."""
+"""Two remedies for sensitive instructions that do not trap: replace them, or keep what they show true."""
 
 from __future__ import annotations
 
