@@ -69,6 +69,7 @@ def compare(
     max_insns: int | None,
     timeout_s: float | None,
     tier: str,
+    remedy: str | None,
     input_file: Path | None,
     folder: Path | None,
     json_file: Path | None,
@@ -83,7 +84,7 @@ def compare(
     name, sources = find_sources(what)
     config = DomainConfig(
         kernel=Path(name), memory_bytes=memory_bytes, cmdline=cmdline, max_insns=max_insns,
-        timeout_s=timeout_s, tier=tier,
+        timeout_s=timeout_s, tier=tier, remedy=remedy,
     )  # fmt: skip
     with (
         output_file("--json", json_file, input_file, *sources) as output,

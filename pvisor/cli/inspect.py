@@ -3,28 +3,53 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pvisor.abi import constants
 from pvisor.abi.features import FEATURES
+from pvisor.cli.files import OutputFile, output_file
 from pvisor.cli.params import FILE
 from pvisor.full import multiboot
 from pvisor.full.kernel_file import PVH_NOTE, multiboot_header, read_image
 from pvisor.machine.elf import ElfImage, Note, RawImage
+from pvisor.observe.sensitive import Finding, Survey, survey
 from pvisor.para.start import abi_note
+
+MAX_PLACES = 5
+"""So many places that cannot be decoded are named."""
 
 
 @click.command(short_help="Show what is in a guest's ELF file.")
 @click.argument("elf", type=FILE)
-def inspect(elf: Path) -> None:
+@click.option(
+    "--sensitive",
+    is_flag=True,
+    help="List the instructions that concern the machine itself and yet do not trap in a deprivileged guest.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=FILE,
+    metavar="FILE",
+    help="With --sensitive: write the list to FILE, too (schema pvisor.sensitive/1).",
+)
+def inspect(elf: Path, sensitive: bool, json_file: Path | None) -> None:
     """Show the kind of guest that ELF is, its entry, segments, notes and symbols."""
+    if json_file is not None and not sensitive:
+        raise click.UsageError("--json FILE goes with --sensitive", click.get_current_context())
     image = read_image(elf)
     console = Console(highlight=False)
+    if sensitive:
+        with output_file("--json", json_file, elf) as output:
+            _show_sensitive(console, image, survey(image), output)
+        return
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(image):
         facts.add_row(name, Text(text))
@@ -32,6 +57,58 @@ def inspect(elf: Path) -> None:
     console.print(_segments(image))
     if image.notes:
         console.print(_notes(image))
+
+
+def _show_sensitive(console: Console, image: ElfImage, found: Survey, output: OutputFile | None) -> None:
+    """The list, the totals, and what the list cannot know."""
+    if output is not None:
+        output.write(json.dumps(found.as_json(image.path.name), indent=2).encode() + b"\n")
+    if found.findings:
+        _print_in_full(console, _sensitive(found.findings))
+        console.print(_totals(found))
+    console.print(
+        f"{image.path.name}: {len(found.findings):,} of {found.n_instructions:,} instructions are sensitive."
+    )
+    if any(finding.kind.in_user_code_only for finding in found.findings):
+        console.print("User code only: of a kernel, the same instruction is handed over by an intercept.")
+    if found.undecoded:
+        n_bytes = sum(n for _, n in found.undecoded)
+        places = ", ".join(f"{address:#x}" for address, _ in found.undecoded[:MAX_PLACES])
+        more = ", ..." if len(found.undecoded) > MAX_PLACES else ""
+        console.print(
+            f"{n_bytes:,} bytes are no instruction (at {places}{more}): data, or code of another width "
+            f"than {found.bits} bits. What stands near them may be wrong.",
+            soft_wrap=True,
+        )
+    if not image.functions:
+        console.print("There are no symbols, so code was decoded straight on, data in between and all.")
+
+
+def _print_in_full(console: Console, table: Table) -> None:
+    """On a narrow terminal the lines are broken by it: an address that is cut off would be worse."""
+    width = max(console.width, Console(width=1000).measure(table).maximum)
+    Console(highlight=False, width=width).print(table)
+
+
+def _sensitive(findings: tuple[Finding, ...]) -> Table:
+    table = Table(title="Sensitive instructions", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("address", justify="right", no_wrap=True)
+    for heading in ("place", "instruction", "about"):
+        table.add_column(heading, no_wrap=True)
+    for finding in findings:
+        about = finding.kind.group.value
+        table.add_row(f"{finding.address:#x}", Text(finding.place), Text(finding.text), about)
+    return table
+
+
+def _totals(found: Survey) -> Table:
+    table = Table(title="In all", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("instruction", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("what it does at ring 1, unpatched")
+    for kind, count in found.totals.items():
+        table.add_row(kind.name, f"{count:,}", kind.at_ring_1)
+    return table
 
 
 def _facts(image: ElfImage) -> list[tuple[str, str]]:

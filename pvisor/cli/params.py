@@ -14,10 +14,12 @@ from typing import Final, TypeVar
 import click
 
 from pvisor.machine.modules import ModuleFile
-from pvisor.vmm.config import TIERS, DiskConfig
+from pvisor.vmm.config import DEFAULT_REMEDY, REMEDIES, TIERS, DiskConfig
 
 FILE: Final = click.Path(path_type=Path)
 MAX_INSNS: Final = (1 << 64) - 2
+NO_PATCH: Final = "pvisor.no_patch"
+"""Where one option of a command leaves word for another (click.Context.meta)."""
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -78,6 +80,19 @@ def module(text: str) -> ModuleFile:
     return ModuleFile(Path(path), arguments)
 
 
+def _note_no_patch(ctx: click.Context, option: click.Parameter, is_given: bool) -> None:
+    ctx.meta[NO_PATCH] = is_given
+
+
+def _remedy(ctx: click.Context, option: click.Parameter, remedy: str | None) -> str | None:
+    """`--no-patch` is `--remedy none`, and contradicts every other remedy."""
+    if not ctx.meta[NO_PATCH]:
+        return remedy
+    if remedy not in (None, "none"):
+        raise click.UsageError(f"--no-patch and --remedy {remedy} contradict each other", ctx)
+    return "none"
+
+
 def domain_options(command: _Command) -> _Command:
     """The options of every command that runs guests."""
     options = (
@@ -90,6 +105,11 @@ def domain_options(command: _Command) -> _Command:
                      help="End the run after S seconds of the host's time."),
         click.option("--tier", type=click.Choice(TIERS), default="native", show_default=True,
                      help="native: the hottest exits are served in C. python: all are served in Python."),
+        click.option("--remedy", type=click.Choice(REMEDIES), callback=_remedy,
+                     help="Full: what is done about sensitive instructions that do not trap. "
+                          f"{DEFAULT_REMEDY} without it."),
+        click.option("--no-patch", is_flag=True, is_eager=True, expose_value=False, callback=_note_no_patch,
+                     help="Short for --remedy none: a guest sees the hole that x86 has."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -104,6 +104,7 @@ def run(
     max_insns: int | None,
     timeout_s: float | None,
     tier: str,
+    remedy: str | None,
     initrd: Path | None,
     modules: tuple[ModuleFile, ...],
     transport: str,
@@ -130,7 +131,7 @@ def run(
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
-        disks=disks, net=net, initrd=initrd, modules=modules,
+        disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None

@@ -7,6 +7,7 @@ the instruction's bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +15,8 @@ import capstone
 from capstone import x86
 
 MAX_INSN_BYTES = 15
+WINDOW_BYTES = 1 << 16
+"""So much code is handed to capstone at once: it makes all of it a list."""
 LEGACY_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 """Prefixes that may stand before the opcode, and before REX, in any order (SDM 2A 2.1.1)."""
 
@@ -115,7 +118,21 @@ def _repeat_prefix(code: bytes) -> int:
     return found
 
 
-def disassemble(code: bytes, mode64: bool) -> str:
+def disassemble(code: bytes, bits: int) -> str:
     """The instruction as text, or its bytes where it is none."""
-    insn = decode(code, 64 if mode64 else 32)
+    insn = decode(code, bits)
     return insn.text if insn is not None else f"(bytes {code[:8].hex(' ')})"
+
+
+def disassembly(code: bytes, address: int, bits: int) -> Iterator[tuple[int, str]]:
+    """(size in bytes, text) of one instruction after the other; a byte that begins none has no text."""
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, _MODES[bits])
+    at = 0
+    while at < len(code):
+        begun = at
+        for _, n_bytes, mnemonic, operands in decoder.disasm_lite(code[at : at + WINDOW_BYTES], address + at):
+            yield n_bytes, f"{mnemonic} {operands}".strip()
+            at += n_bytes
+        if at == begun:
+            yield 1, ""
+            at += 1

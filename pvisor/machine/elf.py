@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from elftools.dwarf.compileunit import CompileUnit
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from elftools.elf.segments import NoteSegment
@@ -145,6 +146,25 @@ class ElfImage:
         return any(s.flags & PF_X and s.vaddr <= address < s.vaddr + s.memory_bytes for s in self.segments)
 
     @cached_property
+    def code(self) -> tuple[tuple[int, bytes], ...]:
+        """(address, bytes) of all code: of the executable sections, else of the executable segments."""
+        code = []
+        n_left = 4 * len(self._content)
+        try:
+            for section in ELFFile(io.BytesIO(self._content)).iter_sections():
+                start, n_bytes = section["sh_offset"], section["sh_size"]
+                if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS":
+                    code.append((int(section["sh_addr"]), self._content[start : start + n_bytes]))
+                    n_left -= len(code[-1][1])
+                if n_left < 0:
+                    break
+        except Exception:  # damaged sections are none
+            code.clear()
+        if n_left < 0 or not code:
+            code = [(segment.vaddr, segment.data) for segment in self.segments if segment.flags & PF_X]
+        return tuple(sorted(code))
+
+    @cached_property
     def functions(self) -> tuple[Symbol, ...]:
         """All function symbols by address; empty in a stripped file."""
         found = set()
@@ -217,6 +237,11 @@ class RawImage(ElfImage):
         self.entry = 0
         self.segments = ()
         self.notes = ()
+
+    @cached_property
+    def code(self) -> tuple[tuple[int, bytes], ...]:
+        """None that it knows of."""
+        return ()
 
     @cached_property
     def functions(self) -> tuple[Symbol, ...]:

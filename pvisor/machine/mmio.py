@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MMIO bus: which device answers at a guest-physical address that is not RAM?
 
-Where nobody does, reads give all ones and writes are swallowed, as on a PC's bus; both are counted.
+Where nobody does, reads give all ones and writes are swallowed, as on a PC's bus. Both are counted, by address
+for the first MAX_UNCLAIMED of them: a guest may try more than a host can remember.
 """
 
 from __future__ import annotations
 
 from pvisor.machine.ioports import IoDevice
+
+MAX_UNCLAIMED = 1024
 
 
 class MmioBus:
@@ -15,6 +18,7 @@ class MmioBus:
     def __init__(self) -> None:
         self._devices: list[tuple[int, int, IoDevice]] = []
         self.unclaimed: dict[int, int] = {}
+        self.n_unclaimed_elsewhere = 0
 
     def attach(self, base: int, n_bytes: int, device: IoDevice) -> None:
         """Put a device at [base, base + n_bytes). Raises ValueError on an overlap."""
@@ -56,5 +60,8 @@ class MmioBus:
         for base, n_bytes, device in self._devices:
             if base <= gpa and gpa + size_bytes <= base + n_bytes:
                 return base, device
-        self.unclaimed[gpa] = self.unclaimed.get(gpa, 0) + 1
+        if gpa in self.unclaimed or len(self.unclaimed) < MAX_UNCLAIMED:
+            self.unclaimed[gpa] = self.unclaimed.get(gpa, 0) + 1
+        else:
+            self.n_unclaimed_elsewhere += 1
         return None

@@ -34,6 +34,8 @@ class Timers:
         self.now = now
         self.on_change = on_change
         self._heap: list[tuple[int, int, Timer]] = []
+        self.n_acted = 0
+        """Deadlines that came."""
         self._n_made = 0
         self._n_cancelled = 0
 
@@ -59,6 +61,7 @@ class Timers:
         while (due := self.next_due_ns) is not None and due <= now:
             timer = heapq.heappop(self._heap)[2]
             timer.is_over = True
+            self.n_acted += 1
             timer.act()
         self.on_change()
 

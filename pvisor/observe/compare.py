@@ -145,7 +145,8 @@ def compare(
     watch = (MAIN, *(function for functions in SDK_FUNCTIONS.values() for function in functions))
 
     def run(mode: str, elf: Path) -> RunResult:
-        settings = replace(config, kernel=elf, mode=mode, watch=watch, time_exits=True)
+        remedy = config.remedy if mode == "full" else None
+        settings = replace(config, kernel=elf, mode=mode, watch=watch, time_exits=True, remedy=remedy)
         return run_domain(settings, ConsoleOutput(), new_input(), interrupted=interrupted)
 
     full, para = (run(mode, elf) for mode, elf in zip(MODES, elves, strict=True))

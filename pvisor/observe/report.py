@@ -15,7 +15,7 @@ from pvisor.cpu.decode import disassemble
 from pvisor.cpu.vcpu import GPR_NAMES, SEGMENT_NAMES
 from pvisor.machine.elf import ElfImage
 from pvisor.para.paging import HYPERCALL_PAGE_GVA
-from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, RunResult
+from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, RunResult, TableFacts
 
 FLAG_NAMES = ((0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (9, "IF"), (10, "DF"),
               (11, "OF"), (14, "NT"), (16, "RF"), (17, "VM"), (18, "AC"), (21, "ID"))  # fmt: skip
@@ -32,9 +32,9 @@ def crash_report(result: RunResult, image: ElfImage) -> str:
 
 
 def _place(facts: CrashFacts, image: ElfImage) -> list[str]:
-    lines = [f"  at {_where(facts.rip, facts.rip, image)}"]
+    lines = [f"  at {_where(facts, facts.rip, facts.rip, image)}"]
     if facts.code:
-        lines.append(f"     {disassemble(facts.code, facts.mode64)}")
+        lines.append(f"     {disassemble(facts.code, facts.bits)}")
     return lines
 
 
@@ -47,28 +47,51 @@ def _registers(facts: CrashFacts) -> list[str]:
     lines.append(f"    RIP {facts.rip:016x}  RFLAGS {rflags:08x}" + (f" [{flags}]" if flags else ""))
     if "CR2" in facts.registers:
         lines[-1] += f"  CR2 {facts.registers['CR2']:016x}"
+    lines[-1] += f"  ring {facts.ring}"
     lines.append("    " + "  ".join(f"{name} {facts.registers[name]:04x}" for name in SEGMENT_NAMES))
+    return lines + _system(facts)
+
+
+def _system(facts: CrashFacts) -> list[str]:
+    """Mode full: what the guest believes to have written into its privileged registers."""
+    if not facts.system:
+        return []
+    wide = ("CR2", "CR3")
+    values = (f"{name} {value:0{16 if name in wide else 8}x}" for name, value in facts.system.items())
+    lines = ["  the guest's own system registers", "    " + "  ".join(values)]
+    for names in (("GDTR", "IDTR"), ("LDTR", "TR")):
+        tables = ((name, facts.tables[name]) for name in names)
+        lines.append("    " + "  ".join(f"{name:<4} {_table(table)}" for name, table in tables))
     return lines
 
 
+def _table(table: TableFacts) -> str:
+    selector = f"{table.selector:04x}, " if table.selector is not None else ""
+    return f"{selector}base {table.base:016x}, limit {table.limit:x}"
+
+
 def _backtrace(facts: CrashFacts, image: ElfImage) -> list[str]:
-    if not facts.mode64:
-        return ["  no backtrace: the guest was in 32-bit code"]
+    if facts.bits == 16:
+        return ["  no backtrace: the guest was in 16-bit code"]
     lines = ["  backtrace, innermost first"]
     # A return address is behind its call, so the call's own line is that of the byte before.
-    where = [_where(facts.rip, facts.rip, image)]
-    where += [_where(address, address - 1, image) for address in facts.frames]
+    where = [_where(facts, facts.rip, facts.rip, image)]
+    where += [_where(facts, address, address - 1, image) for address in facts.frames]
     lines += [f"    #{i:<2} {text}" for i, text in enumerate(where)]
     if len(facts.frames) == MAX_BACKTRACE:
         lines.append("    ... and more")
-    if not image.functions:
+    if not facts.in_kernel:
+        lines.append(f"  no names: the guest ran a program of its own, which is not in {image.path}")
+    elif not image.functions:
         lines.append(f"  {image.path} has no symbols; link it without -s to see names here")
     return lines
 
 
-def _where(address: int, inside: int, image: ElfImage) -> str:
+def _where(facts: CrashFacts, address: int, inside: int, image: ElfImage) -> str:
     """An address with its name and source line; `inside` is a byte of the instruction that counts."""
     text = f"{address:#018x}"
+    if not facts.in_kernel:
+        return text
     stub, function = _hypercall_stub(address), image.function_at(inside)
     if stub is not None:
         text += f"  {stub}"

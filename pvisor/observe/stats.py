@@ -4,10 +4,17 @@
 The first keys are the schema's and stay; more may follow in later versions. `exits` has a row for each
 reason that occurred; `wall_ns` is the host's time in the handlers of that reason, or null where handlers in
 C served it and were not timed (`--time-exits` samples them).
+
+Behind them: `unclaimed_ioports` and `unclaimed_mmio` count accesses by address where nobody answers (of
+memory, those beyond the first 1024 addresses as "elsewhere"); `idle_ns` is the part of `virtual_ns` that went
+by in waiting; `deadlines` counts those of devices that came. `remedy` is what was done about sensitive
+instructions, and `patches` how many of them are replaced `now`, at the end, and how many `ever` were; both are
+null except in mode full.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pvisor.domain.outcome import EndedBy
@@ -35,8 +42,22 @@ def stats_of(result: RunResult) -> Json:
         "reason": result.ending.reason,
         "repair": result.repair,
         "first_to_last_byte_ns": result.first_to_last_byte_ns,
-        "unclaimed_ioports": {f"{ioport:#x}": n for ioport, n in sorted(result.unclaimed_ioports.items())},
+        "unclaimed_ioports": _by_address(result.unclaimed_ioports),
+        "unclaimed_mmio": {**_by_address(result.unclaimed_mmio), **_elsewhere(result)},
+        "idle_ns": result.idle_ns,
+        "deadlines": result.n_deadlines,
+        "remedy": result.remedy,
+        "patches": dict(zip(("now", "ever"), result.patches, strict=True)) if result.patches else None,
     }
+
+
+def _by_address(counts: Mapping[int, int]) -> dict[str, int]:
+    return {f"{address:#x}": n for address, n in sorted(counts.items())}
+
+
+def _elsewhere(result: RunResult) -> dict[str, int]:
+    n_more = result.n_unclaimed_mmio_elsewhere
+    return {"elsewhere": n_more} if n_more else {}
 
 
 def refused_stats(config: DomainConfig, refusal: GuestRefused) -> Json:

@@ -23,7 +23,7 @@ from pvisor.machine.modules import Module, read_modules
 from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
 from pvisor.para.start import abi_note
-from pvisor.vmm.config import MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
+from pvisor.vmm.config import DEFAULT_REMEDY, MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
 
 if TYPE_CHECKING:
     from pvisor.full.apic import LocalApic
@@ -41,6 +41,7 @@ class Machine:
     vcpu: UnicornVcpu
     image: ElfImage
     ioports: IoPortBus | None = None
+    mmio: MmioBus | None = None
     _owned: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -86,11 +87,10 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
         raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
     image = read_image(config.kernel)
     mode = mode_of(image, config.mode)
+    _check_remedy(config.remedy, mode)
     build_wing = {"full": _build_full, "emu": _build_emu, "para": _build_para}[mode]
     with ExitStack() as owned:
-        parts = _Parts(
-            config, image, GuestMemory(config.memory_bytes), console, input, domid, switch, owned
-        )
+        parts = _Parts(config, image, GuestMemory(config.memory_bytes), console, input, domid, switch, owned)
         machine = build_wing(parts)
         vcpu = machine.vcpu
         machine.domain.vcpus.append(vcpu)
@@ -101,6 +101,16 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
             vcpu.enable_natives(mode, config.without_natives)
         machine._owned = owned.pop_all()
     return machine
+
+
+def _check_remedy(remedy: str | None, mode: str) -> None:
+    if remedy is not None and remedy not in REMEDIES:
+        raise UsageError(f"--remedy {remedy}: there is {', '.join(REMEDIES)}")
+    if remedy is not None and mode != "full":
+        why = {"emu": "has the CPU to itself", "para": "asks instead of using such instructions"}[mode]
+        raise UsageError(
+            f"--remedy {remedy}: for sensitive instructions in mode full; a guest in mode {mode} {why}"
+        )
 
 
 def _deprivileged_vcpu(parts: _Parts, n_frames: int) -> tuple[HypervisorFrames, UnicornVcpu]:
@@ -126,14 +136,12 @@ def _build_full(parts: _Parts) -> Machine:
     frames, vcpu = _deprivileged_vcpu(parts, FULL_FRAMES)
     ioports, mmio = IoPortBus(), MmioBus()
     wing = FullWing(parts.memory, frames, vcpu, ioports, mmio)
-    vcpu.v.remedy = REMEDIES.index(parts.config.remedy)
+    vcpu.v.remedy = REMEDIES.index(parts.config.remedy or DEFAULT_REMEDY)
     domain = _domain_of(parts, wing)
     apic = _attach_devices(parts, domain, vcpu, ioports, mmio)
     wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = apic
-    start.load(
-        parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts)
-    )
-    return Machine(domain, vcpu, parts.image, ioports)
+    start.load(parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts))
+    return Machine(domain, vcpu, parts.image, ioports, mmio)
 
 
 def _build_emu(parts: _Parts) -> Machine:
@@ -153,7 +161,7 @@ def _build_emu(parts: _Parts) -> Machine:
         parts.image, parts.memory, vcpu, signature, features,
         cmdline=parts.config.cmdline, modules=_modules(parts),
     )  # fmt: skip
-    return Machine(domain, vcpu, parts.image, ioports)
+    return Machine(domain, vcpu, parts.image, ioports, mmio)
 
 
 def _build_para(parts: _Parts) -> Machine:

@@ -15,6 +15,7 @@ MODES = ("auto", "full", "para", "emu")
 TIERS = ("native", "python")
 REMEDIES = ("none", "patch", "registers")
 """What is done about sensitive instructions that do not trap: enum pv_remedy of the engine."""
+DEFAULT_REMEDY = "patch"
 TRANSPORTS = ("syscall", "vmcall", "int")
 DEFAULT_MEMORY_BYTES = 64 << 20
 MAX_BACKTRACE = 32
@@ -49,7 +50,8 @@ class DomainConfig:
     net: bool = False
     """A network card, on the switch that the run is given or on one of its own."""
     debug_abi: bool = False
-    remedy: str = "patch"
+    remedy: str | None = None
+    """One of REMEDIES; None is DEFAULT_REMEDY in mode full. Other modes have no choice."""
     time_exits: bool = False
     without_natives: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
@@ -88,15 +90,32 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class TableFacts:
+    """GDTR, IDTR, LDTR or TR; the last two have a selector, too."""
+
+    base: int
+    limit: int
+    selector: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CrashFacts:
-    """What a crash report needs of the moment of the crash."""
+    """What a crash report needs of the moment of the crash. In mode full it is as the guest sees it."""
 
     rip: int
     registers: Mapping[str, int]
     frames: tuple[int, ...]
     """Return addresses, innermost first."""
     code: bytes
-    mode64: bool
+    bits: int
+    """16, 32 or 64: the width of the code."""
+    ring: int
+    system: Mapping[str, int] = field(default_factory=dict)
+    """Mode full: the guest's own control registers."""
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    """Mode full: the guest's own GDTR, IDTR, LDTR and TR."""
+    in_kernel: bool = True
+    """Is the code that of the kernel's file? Symbols tell nothing of a program that the kernel has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +136,15 @@ class RunResult:
     operations: tuple[Operation, ...] = ()
     crash: CrashFacts | None = None
     unclaimed_ioports: Mapping[int, int] = field(default_factory=dict)
+    remedy: str | None = None
+    """What was done about sensitive instructions: of REMEDIES in mode full, None where there is no choice."""
+    patches: tuple[int, int] | None = None
+    """Mode full: sensitive instructions that are replaced at the end, and that ever were."""
+    idle_ns: int = 0
+    """Virtual time that went by in waiting, a part of `virtual_ns`."""
+    n_deadlines: int = 0
+    """Deadlines of devices that came."""
+    unclaimed_mmio: Mapping[int, int] = field(default_factory=dict)
+    """Accesses by guest-physical address where there is neither RAM nor a device."""
+    n_unclaimed_mmio_elsewhere: int = 0
+    """Those to further addresses, when there were too many to name."""

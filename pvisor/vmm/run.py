@@ -10,18 +10,15 @@ from typing import Any
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
-from pvisor.cpu.vcpu import CS, GPR_NAMES, RBP, RSP, SEGMENT_NAMES
 from pvisor.domain.outcome import STATUS_INTERRUPTED, EndedBy, Ending
 from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
-from pvisor.machine.elf import ElfImage
-from pvisor.machine.memory import PAGE_BYTES
 from pvisor.machine.switch import Switch
 from pvisor.vmm.builder import Machine, build
-from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, DomainConfig, ExitCount, Operation, RunResult
+from pvisor.vmm.config import DEFAULT_REMEDY, DomainConfig, ExitCount, Operation, RunResult
+from pvisor.vmm.crash import crash_facts
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
 
-CALL_REL32 = 0xE8
 UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]
 """Takes trace records (`pv_record`) in order."""
@@ -83,7 +80,7 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         if timer is not None:
             timer.cancel()
             timer.join()
-    crash = _crash_facts(vcpu, machine.image) if ending.ended_by is EndedBy.CRASH else None
+    crash = crash_facts(domain, vcpu, machine.image) if ending.ended_by is EndedBy.CRASH else None
     vcpu.complete()
     drain()
     return RunResult(
@@ -100,6 +97,12 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         operations=_operations(vcpu, names),
         crash=crash,
         unclaimed_ioports=dict(machine.ioports.unclaimed) if machine.ioports else {},
+        remedy=config.remedy or DEFAULT_REMEDY if domain.wing.name == "full" else None,
+        patches=vcpu.patches if domain.wing.name == "full" else None,
+        idle_ns=int(vcpu.v.idle_ns),
+        n_deadlines=domain.timers.n_acted,
+        unclaimed_mmio=dict(machine.mmio.unclaimed) if machine.mmio else {},
+        n_unclaimed_mmio_elsewhere=machine.mmio.n_unclaimed_elsewhere if machine.mmio else 0,
     )
 
 
@@ -147,64 +150,3 @@ def _operations(vcpu: UnicornVcpu, names: dict[int, str]) -> tuple[Operation, ..
         for i, (address, calls, exits, instructions) in enumerate(vcpu.operations())
         if calls
     )
-
-
-def _crash_facts(vcpu: UnicornVcpu, image: ElfImage) -> CrashFacts:
-    """Registers as they are, RIP of the exit, and the chain of frame pointers."""
-    exit = vcpu.exit
-    registers = {name: vcpu.regs.gpr[i] for i, name in enumerate(GPR_NAMES)}
-    registers["RIP"] = exit.rip
-    registers["RFLAGS"] = vcpu.rflags
-    if exit.reason in (ExitReason.PAGE_FAULT, ExitReason.SHADOW_FILL):
-        registers["CR2"] = exit.cr2
-    registers.update((name, vcpu.segment(i).selector) for i, name in enumerate(SEGMENT_NAMES))
-    mode64 = bool(vcpu.segment(CS).flags & 1 << 21)
-    linear = exit.rip if mode64 else exit.rip + vcpu.segment(CS).base & 0xFFFF_FFFF
-    frames = _frames(vcpu, image) if mode64 else ()
-    return CrashFacts(exit.rip, registers, frames, _code_at(vcpu, linear), mode64)
-
-
-def _code_at(vcpu: UnicornVcpu, address: int) -> bytes:
-    """The instruction's bytes and some more, as far as they are mapped; none in the hypervisor's hole."""
-    to_page_end = PAGE_BYTES - address % PAGE_BYTES
-    return vcpu.copy_in(address, 16) or vcpu.copy_in(address, min(16, to_page_end)) or b""
-
-
-def _frames(vcpu: UnicornVcpu, image: ElfImage) -> tuple[int, ...]:
-    """Return addresses by the frame pointers, as far as they are mapped and go upwards."""
-    caller = _unframed_caller(vcpu, image)
-    frames = [] if caller is None else [caller]
-    rbp = vcpu.regs.gpr[RBP]
-    while len(frames) < MAX_BACKTRACE and rbp and rbp % 8 == 0:
-        pair = vcpu.copy_in(rbp, 16)
-        if pair is None:
-            break
-        above, return_address = int.from_bytes(pair[:8], "little"), int.from_bytes(pair[8:], "little")
-        if return_address:
-            frames.append(return_address)
-        if above <= rbp:
-            break
-        rbp = above
-    return tuple(frames)
-
-
-def _unframed_caller(vcpu: UnicornVcpu, image: ElfImage) -> int | None:
-    """The return address on top of the stack, where the code at RIP has made no frame (yet).
-
-    Outside the kernel's code (in the hypercall page, after a wild call) there is none. In a function there is
-    none before its prologue, which compilers like to delay: then a direct call of it stands before the
-    address.
-    """
-    top = vcpu.copy_in(vcpu.regs.gpr[RSP], 8)
-    caller = int.from_bytes(top, "little") if top is not None else 0
-    if not image.is_code(caller):
-        return None
-    rip = vcpu.exit.rip
-    function = image.function_at(rip)
-    if function is None:
-        return None if image.is_code(rip) else caller
-    call = vcpu.copy_in(caller - 5, 5)
-    if call is None or call[0] != CALL_REL32:
-        return None
-    target = caller + int.from_bytes(call[1:], "little", signed=True)
-    return caller if target == function.address else None

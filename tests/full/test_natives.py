@@ -15,7 +15,7 @@ from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, RSP
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain
 from tests.full import wing_rig as w
-from tests.full.test_pc import COMING, GUESTS, NOT_IN_QEMU, over
+from tests.full.test_pc import GUESTS, NOT_IN_QEMU, RING_3_AND_DEVICES, over
 from tests.full.wing_rig import KERNEL, USER, Start, served_alike
 from tests.qemu import pc
 
@@ -75,7 +75,7 @@ def run(elf: Path, **settings: Any) -> tuple[tuple[object, ...], RunResult]:
 
 
 @pytest.mark.needs_gcc
-@over(GUESTS + COMING + NOT_IN_QEMU)
+@over(GUESTS + RING_3_AND_DEVICES + NOT_IN_QEMU)
 def test_both_tiers_leave_the_same_trace(built: Any, name: str, bits: int) -> None:
     native, python = (run(built(name, bits), tier=tier)[0] for tier in ("native", "python"))
     assert native == python

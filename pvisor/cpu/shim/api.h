@@ -2,6 +2,7 @@
 /* The shim's functions, for Python (cffi parses this file) and for the C files that define them. */
 #ifndef PV_API_H
 #define PV_API_H
+#include <stdbool.h>
 #include <stddef.h>
 #include "types.h"
 #include "full/native/apic_state.h"
@@ -54,6 +55,9 @@ void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker);
 /* Replaced instructions: how many are there now, how many were ever, and bytes as the guest wrote them. */
 uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever);
 void pv_original_code(pv_vcpu *v, uint64_t gpa, void *bytes, uint32_t n_bytes);
+
+/* Is this whole instruction one that would be replaced; `user`: where user code runs? (sensitive.c) */
+bool pv_is_sensitive(const void *insn, uint32_t n_bytes, bool mode64, bool user);
 
 /* Guest-virtual memory through the real tables. Whole range or nothing: 0, or -1. */
 int pv_translate(pv_vcpu *v, uint64_t gva, uint64_t *physical, uint64_t *rights);

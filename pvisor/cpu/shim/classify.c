@@ -35,40 +35,54 @@ static uint32_t classify_0f(const uint8_t *op, const uint8_t *end)
     }
 }
 
-/* An exit reason; GENERAL_PROTECTION where no system instruction begins at op. */
+bool is_prefix(uint8_t byte, bool mode64)
+{
+    switch (byte) {
+    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+    case 0xf0: case 0xf2: case 0xf3:
+        return true;
+    default:
+        return mode64 && (byte & 0xf0) == 0x40; /* REX */
+    }
+}
+
+static uint32_t classify_opcode(const uint8_t *op, const uint8_t *end, bool mode64)
+{
+    switch (op[0]) {
+    case 0xfa: return PV_EXIT_CLI;
+    case 0xfb: return PV_EXIT_STI;
+    case 0xf4: return PV_EXIT_HLT;
+    case 0x9c: return PV_EXIT_PUSHF;
+    case 0x9d: return PV_EXIT_POPF;
+    case 0xcf: return PV_EXIT_IRET;
+    case 0x6c: case 0x6d: case 0x6e: case 0x6f:
+    case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef:
+        return PV_EXIT_USER_IO;
+    case 0x0f: return classify_0f(op + 1, end);
+    case 0x8e: return PV_EXIT_SEGMENT_LOAD;
+    case 0x07: case 0x17: case 0x1f: case 0xc4: case 0xc5:
+        return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_SEGMENT_LOAD;
+    case 0x9a: case 0xea:
+        return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_FAR_TRANSFER;
+    case 0xca: case 0xcb: return PV_EXIT_FAR_TRANSFER;
+    case 0xff:
+        if (op + 1 < end && (((op[1] >> 3) & 7) == 3 || ((op[1] >> 3) & 7) == 5))
+            return PV_EXIT_FAR_TRANSFER;
+        return PV_EXIT_GENERAL_PROTECTION;
+    default: return PV_EXIT_GENERAL_PROTECTION;
+    }
+}
+
+/*
+ * An exit reason; GENERAL_PROTECTION where no system instruction begins at op. With LOCK each of them is #UD
+ * (SDM 2A, LOCK), which the engine does not check.
+ */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64)
 {
     const uint8_t *end = op + n;
-    for (; op < end; op++) {
-        switch (op[0]) {
-        case 0xfa: return PV_EXIT_CLI;
-        case 0xfb: return PV_EXIT_STI;
-        case 0xf4: return PV_EXIT_HLT;
-        case 0x9c: return PV_EXIT_PUSHF;
-        case 0x9d: return PV_EXIT_POPF;
-        case 0xcf: return PV_EXIT_IRET;
-        case 0x6c: case 0x6d: case 0x6e: case 0x6f:
-        case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef:
-            return PV_EXIT_USER_IO;
-        case 0x0f: return classify_0f(op + 1, end);
-        case 0x8e: return PV_EXIT_SEGMENT_LOAD;
-        case 0x07: case 0x17: case 0x1f: case 0xc4: case 0xc5:
-            return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_SEGMENT_LOAD;
-        case 0x9a: case 0xea:
-            return mode64 ? PV_EXIT_GENERAL_PROTECTION : PV_EXIT_FAR_TRANSFER;
-        case 0xca: case 0xcb: return PV_EXIT_FAR_TRANSFER;
-        case 0xff:
-            if (op + 1 < end && (((op[1] >> 3) & 7) == 3 || ((op[1] >> 3) & 7) == 5))
-                return PV_EXIT_FAR_TRANSFER;
-            return PV_EXIT_GENERAL_PROTECTION;
-        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-        case 0xf0: case 0xf2: case 0xf3:
-            continue;
-        default:
-            if (mode64 && (op[0] & 0xf0) == 0x40)
-                continue; /* REX */
-            return PV_EXIT_GENERAL_PROTECTION;
-        }
-    }
-    return PV_EXIT_GENERAL_PROTECTION;
+    bool is_locked = false;
+    for (; op < end && is_prefix(*op, mode64); op++)
+        is_locked |= *op == 0xf0;
+    uint32_t reason = op < end ? classify_opcode(op, end, mode64) : PV_EXIT_GENERAL_PROTECTION;
+    return is_locked && reason != PV_EXIT_GENERAL_PROTECTION ? PV_EXIT_INVALID_OPCODE : reason;
 }

@@ -132,6 +132,8 @@ static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, con
     }
     uint32_t reason = classify(code, n, in_64bit_code(e));
     bool takes_selector = reason == PV_EXIT_SEGMENT_LOAD || reason == PV_EXIT_FAR_TRANSFER || reason == PV_EXIT_IRET;
+    if (reason == PV_EXIT_INVALID_OPCODE)
+        return error ? PV_EXIT_GENERAL_PROTECTION : reason;
     if ((error && !takes_selector) || (in_user_code(e) && !user_may(reason)))
         return PV_EXIT_GENERAL_PROTECTION;
     return reason;

@@ -17,7 +17,9 @@
  * With PV_REMEDY_REGISTERS, PUSHF, POPF, SIDT, SLDT and STR run, because the real registers hold the guest's values
  * (and CLI and STI do, with an IOPL of 1, which PUSHF shows); the others are replaced all the same.
  *
- * MOV and PUSH of segment registers are no problem here: the visible selectors are the guest's own.
+ * MOV and PUSH of segment registers are no problem here: the visible selectors are the guest's own. LOCK makes
+ * each of these #UD; the engine runs them all the same, so they are replaced, too, and the trap tells (classify.c).
+ * cpu/sensitive.py has the same list in words, and a test compares.
  */
 #include "shadow.h"
 #include "api.h"
@@ -25,17 +27,6 @@
 #include <stdlib.h>
 
 enum { TRAPPING = 0xf4 }; /* HLT */
-
-static bool is_prefix(uint8_t byte, bool mode64)
-{
-    switch (byte) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-    case 0xf0: case 0xf2: case 0xf3:
-        return true;
-    default:
-        return mode64 && (byte & 0xf0) == 0x40; /* REX */
-    }
-}
 
 /* Which instructions are sensitive depends on who runs them, and on what the real registers show. */
 struct view {
@@ -75,6 +66,16 @@ static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, const struct vie
         return view->user;
     default: return false;
     }
+}
+
+bool pv_is_sensitive(const void *insn, uint32_t n_bytes, bool mode64, bool user)
+{
+    uint8_t padded[32] = {0};
+    if (n_bytes > 15)
+        return false;
+    memcpy(padded, insn, n_bytes);
+    const struct view view = {mode64, user, .rdtsc = user};
+    return is_sensitive(padded, n_bytes, &view);
 }
 
 /* Is there a byte with which a sensitive instruction could begin, prefixes apart? Most blocks have none. */

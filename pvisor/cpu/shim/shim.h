@@ -282,6 +282,7 @@ NATIVES(para_cpu);
 
 /* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
+bool is_prefix(uint8_t byte, bool mode64); /* legacy prefixes and REX */
 void install_hooks(struct engine *e);
 bool serve_natively(struct engine *e, native_handler *handler);
 void serve_in_hook(struct engine *e, uint32_t reason);
