@@ -8,8 +8,8 @@ C served it and were not timed (`--time-exits` samples them).
 Behind them: `unclaimed_ioports` and `unclaimed_mmio` count accesses by address where nobody answers (of
 memory, those beyond the first 1024 addresses as "elsewhere"); `idle_ns` is the part of `virtual_ns` that went
 by in waiting; `deadlines` counts those of devices that came. `remedy` is what was done about sensitive
-instructions, and `patches` how many of them are replaced `now`, at the end, and how many `ever` were; both are
-null except in mode full.
+instructions, and `patches` how many of them are replaced `now`, at the end, and how many `ever` were; both
+are null except in mode full.
 """
 
 from __future__ import annotations
