@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MMIO bus: which device answers at a guest-physical address that is not RAM?
 
-Where nobody does, reads give all ones and writes are swallowed, as on a PC's bus. Both are counted, by
-address for the first MAX_UNCLAIMED of them: a guest may try more than a host can remember.
+Where nobody does, reads give all ones and writes are swallowed, as on a PC's bus. Both are counted, the first
+MAX_UNCLAIMED addresses by name: a guest may try more than a host can remember.
 """
 
 from __future__ import annotations
