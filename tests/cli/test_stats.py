@@ -12,7 +12,26 @@ import pytest
 from tests.cli.support import Pvisor
 from tests.guests import elves
 from tests.guests.shelf import Shelf
+from tests.qemu import pc
 
+WAITS = """
+#include "irq.h"
+static void tick(struct frame *frame) { irq_end(frame->vector - IRQ_BASE); }
+int main(void)
+{
+    volatile uint32_t *nobody = (volatile uint32_t *)0xf0000000;
+    on_interrupt = tick;
+    pic_set_up();
+    pit_start(0, 2, 11932); /* 10 ms */
+    irq_mask(IRQ_PIT, false);
+    for (int i = 0; i < 3; i++)
+        halt();
+    nobody[0] = nobody[0] + nobody[2];
+    inb(0x399);
+    __asm__ volatile("pushf; popf");
+    return 0;
+}
+"""
 KEYS = ["schema", "mode", "tier", "ended_by", "status", "instructions", "virtual_ns", "wall_ns", "exits"]
 
 
@@ -92,3 +111,27 @@ def test_what_was_in_the_file_is_gone(pvisor: Pvisor, guests: Shelf, tmp_path: P
 def test_unclaimed_ioports_are_counted(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
     facts = stats_of(pvisor, tmp_path / "s.json", guests("hello", "full"))
     assert facts["unclaimed_ioports"] == {} and facts["repair"] in ("state", "context")
+
+
+def test_what_the_left_wing_knows(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
+    facts = stats_of(pvisor, tmp_path / "s.json", guests("hello", "full"))
+    assert (facts["remedy"], facts["patches"]) == ("patch", {"now": 0, "ever": 0})
+    assert (facts["idle_ns"], facts["deadlines"], facts["unclaimed_mmio"]) == (0, 0, {})
+    facts = stats_of(pvisor, tmp_path / "s.json", guests("hello", "para"))
+    assert (facts["remedy"], facts["patches"], facts["unclaimed_mmio"]) == (None, None, {})
+
+
+@pytest.mark.needs_gcc
+@pytest.mark.parametrize("mode", ["full", "emu"])
+def test_waiting_deadlines_patches_and_nobodys_memory(pvisor: Pvisor, tmp_path: Path, mode: str) -> None:
+    source = tmp_path / "waits.c"
+    source.write_text(WAITS, "utf-8")
+    elf = pc.build_source(source, 32, tmp_path)
+    facts = stats_of(pvisor, tmp_path / "s.json", elf, "--mode", mode)
+    assert facts["deadlines"] >= 3 and 25_000_000 < facts["idle_ns"] < 40_000_000
+    assert facts["virtual_ns"] == facts["instructions"] + facts["idle_ns"]
+    assert facts["unclaimed_mmio"] == {"0xf0000000": 2, "0xf0000008": 1}
+    assert facts["unclaimed_ioports"] == {"0x399": 1}
+    assert (facts["remedy"], facts["patches"]) == (
+        ("patch", {"now": 2, "ever": 2}) if mode == "full" else (None, None)
+    )

@@ -62,6 +62,15 @@ def for_machine(elf: Path, output: Path, machine: int) -> Path:
     return output
 
 
+def without_sections(elf: Path, output: Path) -> Path:
+    """The same without section headers, and so without symbols: e_shoff, e_shnum and e_shstrndx are 0."""
+    data = bytearray(elf.read_bytes())
+    struct.pack_into("<Q", data, 40, 0)
+    struct.pack_into("<HH", data, 60, 0, 0)
+    output.write_bytes(data)
+    return output
+
+
 def _program_headers(data: bytes | bytearray, kind: int) -> list[tuple[int, int]]:
     """Where the program headers of a kind lie in the file, and their flags."""
     (start,) = struct.unpack_from("<Q", data, 32)
