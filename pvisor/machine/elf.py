@@ -213,7 +213,9 @@ class ElfImage:
         return f"{symbol.name}+{address - symbol.address:#x}" if symbol is not None else None
 
     def source_line(self, address: int) -> str | None:
-        """`file.c:12` for an address, from the DWARF line table, or None."""
+        """`file.c:12` for an address in the image, from the DWARF line table, or None."""
+        if not any(0 <= address - part.vaddr < part.memory_bytes for part in self.segments):
+            return None  # the lines of functions that the linker has left out begin at 0
         try:
             elf = ELFFile(io.BytesIO(self._content))
             if not elf.has_dwarf_info():

@@ -41,6 +41,24 @@ SDK_FUNCTIONS: Final = {
     "printf.h": ("pv_printf", "pv_vprintf", "pv_snprintf", "pv_vsnprintf"),
     "cpu.h": ("pv_cpu_idle", "pv_cpu_yield", "pv_time_ns"),
     "power.h": ("pv_exit", "pv_crash"),
+    "error.h": (),
+    "interrupt.h": (
+        "pv_trap_set", "pv_trap_is_user", "pv_interrupt_set", "pv_interrupt_mask", "pv_interrupt_unmask",
+        "pv_interrupt_raise", "pv_interrupts_enable", "pv_interrupts_disable", "pv_interrupts_restore",
+        "pv_interrupts_enabled", "pv_interrupts_wait",
+    ),
+    "timer.h": ("pv_timer_set", "pv_timer_set_periodic", "pv_timer_cancel"),
+    "memory.h": (
+        "pv_page_alloc", "pv_page_free", "pv_pages_left", "pv_space_kernel", "pv_space_create",
+        "pv_space_destroy", "pv_space_switch", "pv_space_current", "pv_space_flush", "pv_page_map",
+        "pv_page_unmap", "pv_page_protect", "pv_page_lookup",
+    ),
+    "user.h": (
+        "pv_user_create", "pv_user_create_function", "pv_user_space", "pv_user_destroy", "pv_user_run",
+        "pv_user_leave", "pv_user_call",
+    ),
+    "block.h": ("pv_block_sectors", "pv_block_read", "pv_block_write", "pv_block_flush"),
+    "net.h": ("pv_net_mac", "pv_net_send", "pv_net_receive", "pv_net_on_receive"),
 }
 """The SDK's public API by header; a test compares it with the headers."""
 

@@ -36,7 +36,8 @@ _COMPILE = (
     "-fno-common",
 )
 
-_LINK = ("-z", "max-page-size=4096", "-z", "noexecstack", "--build-id=none")
+_LINK = ("-z", "max-page-size=4096", "-z", "noexecstack", "--build-id=none", "--gc-sections")
+"""An object of which nothing is used is left out: a program does not pay for headers it does not include."""
 
 
 def compile_command(compiler: Compiler) -> list[str]:

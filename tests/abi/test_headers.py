@@ -16,7 +16,6 @@ from pvisor.abi.table import ABI
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "guest_sdk/include"
 STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror")
-
 needs_gcc = pytest.mark.needs_gcc
 
 

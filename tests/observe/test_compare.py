@@ -17,6 +17,7 @@ RUN = RunResult("para", "native", "state", Ending(EndedBy.GUEST, 0), 10, 10, 1, 
 def declared(header: Path) -> set[str]:
     """The functions that a header of the SDK declares."""
     text = re.sub(r"/\*.*?\*/", "", header.read_text("utf-8"), flags=re.DOTALL)
+    text = re.sub(r"\btypedef [^;]*;", "", text)
     return set(re.findall(r"\b(pv_\w+)\(", text))
 
 

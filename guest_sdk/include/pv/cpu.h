@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 /*
- * Wait until something happens. Full: HLT. Para: BLOCK. Nothing can happen yet (the SDK has no interrupts, and ABI 1
- * no events), so a guest that waits is never woken and pvisor ends it with status 124.
+ * Wait until something happens. Full: HLT, which an interrupt ends if interrupts are enabled (pv/interrupt.h, where
+ * pv_interrupts_wait does both at once). Para: BLOCK; ABI 1 has no events. A guest that nothing can wake is ended by
+ * pvisor with status 124.
  */
 void pv_cpu_idle(void);
 

@@ -3,6 +3,7 @@
 #ifndef PV_SRC_IO_H
 #define PV_SRC_IO_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 static inline void out8(uint16_t ioport, uint8_t value)
@@ -25,6 +26,17 @@ static inline uint8_t in8(uint16_t ioport)
     uint8_t value;
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(ioport));
     return value;
+}
+
+/* N 16-bit words from or to one I/O port, and memory. */
+static inline void in16s(uint16_t ioport, void *to, size_t n)
+{
+    __asm__ volatile("rep insw" : "+D"(to), "+c"(n) : "d"(ioport) : "memory");
+}
+
+static inline void out16s(uint16_t ioport, const void *from, size_t n)
+{
+    __asm__ volatile("rep outsw" : "+S"(from), "+c"(n) : "d"(ioport) : "memory");
 }
 
 #endif /* PV_SRC_IO_H */

@@ -14,6 +14,7 @@
 
 #define ENTRY_P     0x001ull
 #define ENTRY_W     0x002ull
+#define ENTRY_PCD   0x010ull /* never from a cache */
 #define ENTRY_LARGE 0x080ull
 #define ENTRY_NX    0x8000000000000000ull
 #define ADDRESS     0x000ffffffffff000ull
@@ -106,4 +107,14 @@ uint64_t pv_paging_start(const struct ram *ram, size_t n_ram)
     }
     __asm__ volatile("movq %0, %%cr3" : : "r"(root) : "memory");
     return n_mapped;
+}
+
+uint64_t *pv_paging_root(void)
+{
+    return tables[0];
+}
+
+bool pv_paging_map_device(uint64_t address)
+{
+    return map(address, address + PAGE_BYTES, ENTRY_W | ENTRY_PCD | ENTRY_NX) != 0;
 }

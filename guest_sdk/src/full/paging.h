@@ -3,6 +3,7 @@
 #ifndef PV_SRC_PAGING_H
 #define PV_SRC_PAGING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,14 @@ struct ram {
  * run out, which takes more than 20 GiB.
  */
 uint64_t pv_paging_start(const struct ram *ram, size_t n_ram);
+
+/* The top-level table that pv_paging_start has made. */
+uint64_t *pv_paging_root(void);
+
+/* Map a device's page one to one. False: the tables have run out. */
+bool pv_paging_map_device(uint64_t address);
+
+/* The RAM that the loader has told of, as given to pv_paging_start; start.c keeps it. */
+const struct ram *pv_ram(size_t *n_ram);
 
 #endif /* PV_SRC_PAGING_H */

@@ -24,6 +24,7 @@ _Noreturn void pv_start(const struct pvh_start_info *info);
  */
 static char cmdline[4096];
 static struct ram ram[N_RAM];
+static size_t n_ram;
 static uint64_t ram_bytes;
 
 static void copy_cmdline(const char *from)
@@ -41,12 +42,12 @@ static size_t copy_memory_map(const struct pvh_start_info *info)
         return 1;
     }
     const struct pvh_memory *map = (const struct pvh_memory *)info->memory_map;
-    size_t n_ram = 0;
-    for (uint32_t i = 0; i < info->n_memory_map && n_ram < N_RAM; i++) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < info->n_memory_map && n < N_RAM; i++) {
         if (map[i].type == PVH_MEMORY_RAM)
-            ram[n_ram++] = (struct ram){.start = map[i].start, .end = map[i].start + map[i].size_bytes};
+            ram[n++] = (struct ram){.start = map[i].start, .end = map[i].start + map[i].size_bytes};
     }
-    return n_ram;
+    return n;
 }
 
 _Noreturn void pv_start(const struct pvh_start_info *info)
@@ -56,7 +57,8 @@ _Noreturn void pv_start(const struct pvh_start_info *info)
         pv_crash("the loader does not speak PVH: EBX is not the address of its start info");
     if (info->cmdline != 0)
         copy_cmdline((const char *)info->cmdline);
-    ram_bytes = pv_paging_start(ram, copy_memory_map(info)); /* INFO is gone from here on */
+    n_ram = copy_memory_map(info);
+    ram_bytes = pv_paging_start(ram, n_ram); /* INFO is gone from here on */
     pv_exit(main());
 }
 
@@ -68,4 +70,10 @@ const char *pv_cmdline(void)
 size_t pv_memory_bytes(void)
 {
     return ram_bytes;
+}
+
+const struct ram *pv_ram(size_t *n)
+{
+    *n = n_ram;
+    return ram;
 }

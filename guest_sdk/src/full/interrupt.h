@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* What interrupt.c gives to the rest of the full wing. */
+#ifndef PV_SRC_INTERRUPT_H
+#define PV_SRC_INTERRUPT_H
+
+#include <pv/interrupt.h>
+
+/* Make the IDT and the interrupt controllers ready; only the first call has an effect. */
+void pv_interrupt_start(void);
+
+/* Gets each exception of a user program that has no handler. */
+extern void (*pv_user_faulted)(const struct pv_trap_frame *frame);
+
+#endif /* PV_SRC_INTERRUPT_H */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ways into ring 3 and back. SYSCALL changes CS, SS, RIP and RFLAGS and nothing else: the stack is still the user's
+ * and every register holds what the user left there, so the first thing is to find the kernel's stack. There is one CPU,
+ * and so a variable will do; a kernel for several would have SWAPGS here.
+ */
+#define RFLAGS_USER 0x202       /* IF, and the bit that is always 1 */
+
+    .text
+    .globl pv_user_enter
+    .type pv_user_enter, @function
+pv_user_enter:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    pushq %rdi
+    pushq %rsi
+    pushq %rdx
+    leaq 24(%rsp), %rdi         /* aligned to 16 but for 8, as is right after the return address and six words */
+    cli
+    movq %rdi, kernel_stack(%rip)
+    call pv_user_entering
+    popq %rdi
+    popq user_stack(%rip)
+    popq %rcx
+    movl $RFLAGS_USER, %r11d
+    xorl %eax, %eax
+    xorl %edx, %edx
+    xorl %esi, %esi
+    xorl %r8d, %r8d
+    xorl %r9d, %r9d
+    xorl %r10d, %r10d
+    xorl %ebx, %ebx
+    xorl %ebp, %ebp
+    xorl %r12d, %r12d
+    xorl %r13d, %r13d
+    xorl %r14d, %r14d
+    xorl %r15d, %r15d
+    movq user_stack(%rip), %rsp
+    sysretq
+    .size pv_user_enter, . - pv_user_enter
+
+    .globl pv_user_come_back
+    .type pv_user_come_back, @function
+pv_user_come_back:
+    cli
+    cld
+    fninit
+    ldmxcsr first_mxcsr(%rip)
+    movq %rdi, %rax
+    movq kernel_stack(%rip), %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .size pv_user_come_back, . - pv_user_come_back
+
+    .globl pv_user_syscall
+    .type pv_user_syscall, @function
+pv_user_syscall:
+    movq %rsp, user_stack(%rip)
+    movq kernel_stack(%rip), %rsp
+    pushq %r11                  /* the user's RFLAGS */
+    pushq %rcx                  /* the user's RIP */
+    pushq user_stack(%rip)      /* kept here: a handler may let interrupts in */
+    pushq %r9
+    pushq %r8
+    pushq %r10
+    pushq %rdx
+    pushq %rsi
+    pushq %rdi
+    movq %rax, %rdi
+    movq %rsp, %rsi             /* the arguments, from the first on */
+    call pv_user_called
+    popq %rdi
+    popq %rsi
+    popq %rdx
+    popq %r10
+    popq %r8
+    popq %r9
+    cli
+    popq user_stack(%rip)
+    popq %rcx
+    popq %r11
+    movq user_stack(%rip), %rsp
+    sysretq
+    .size pv_user_syscall, . - pv_user_syscall
+
+    .section .rodata
+    .globl pv_user_return_code, pv_user_return_code_end
+pv_user_return_code:
+    movq %rax, %rdi
+    movq $-1, %rax              /* PV_USER_RETURN */
+    syscall
+pv_user_return_code_end:
+    .balign 4
+first_mxcsr:
+    .long 0x1f80                /* all floating-point exceptions masked, as after a reset */
+
+    .bss
+    .balign 8
+kernel_stack:
+    .skip 8
+user_stack:
+    .skip 8
+
+    .section .note.GNU-stack, "", @progbits
