@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`pvisor bench`: what an exit costs on this machine, beside its floor."""
+"""`pvisor bench`: what a kernel's operations cost in full and emu, and what single exits cost."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pvisor.errors import UsageError
-from pvisor.observe.bench import FULL_EFFORT, QUICK_EFFORT, BenchResult, Row, run_bench
+from pvisor.observe.bench import FULL_EFFORT, QUICK_EFFORT, TIERS, BenchResult, Row, run_bench
+from pvisor.observe.bench_operations import (
+    KERNEL_OPERATIONS,
+    LONG_EFFORT,
+    MODES,
+    SHORT_EFFORT,
+    run_operations,
+)
 
 LEGEND = """\
 exits, instr.  per operation: what carries over to other machines
@@ -31,27 +39,85 @@ hardware's.\
 """
 
 
-@click.command("bench", short_help="Measure what an exit costs here, beside its floor.")
-@click.option("--floor", is_flag=True, help="Exits beside their floors: what bench measures in any case.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the results to FILE, too (pvisor.bench/1).")
-@click.option("--quick", is_flag=True, help="Half a second instead of five: fit for a look, not for figures.")
-def bench(floor: bool, json_file: str | None, quick: bool) -> None:
-    """Measure what an exit costs on this machine.
+OPERATIONS_LEGEND = """\
+exits, instr.  per operation: what carries over to other machines (in emu only devices make the guest leave)
+ns             CPU time on this host and engine, with the loop around the operation
+floor          ns of as many exits when their hooks do nothing; the guest's own instructions come on top
+ratio          full to emu: what it costs that the guest is deprivileged
+"""
 
-    Each operation runs in a loop under the real handlers, in both tiers: served in C (native) and in Python.
-    Beside it stands its floor, and where that can do the same, the plain unicorn binding. All are sampled in
-    turn in one process, so the ratios hold even where the machine is busy.
+
+@click.command("bench", short_help="Measure what a kernel's operations and its exits cost here.")
+@click.option("--floor", is_flag=True, help="Single exits instead, in both tiers, beside their floors.")
+@click.option("--tier", type=click.Choice(TIERS), default="native", show_default=True,
+              help="Who serves the exits of the operations (--floor shows both).")  # fmt: skip
+@click.option("--json", "json_file", metavar="FILE", help="Write the results to FILE, too (pvisor.bench/1).")
+@click.option(
+    "--quick", is_flag=True, help="A few seconds instead of half a minute: for a look, not for figures."
+)
+def bench(floor: bool, tier: str, json_file: str | None, quick: bool) -> None:
+    """Measure what a kernel's everyday operations cost on this machine.
+
+    One guest program runs fully virtualized, and in the control lane, where the engine's CPU is the guest's
+    own; each figure is the difference of a long and a short run. With --floor, single exits in a loop under
+    the real handlers, in both tiers, beside the floor of each and the plain unicorn binding. All rows are
+    sampled in turn in one process, so the ratios hold even where the machine is busy.
     """
     if json_file is not None:
         _check_writable(json_file)
-    result = run_bench(QUICK_EFFORT if quick else FULL_EFFORT)
+    console = Console(highlight=False)
+    if floor:
+        result = run_bench(QUICK_EFFORT if quick else FULL_EFFORT)
+        shown = table(result), LEGEND + (NO_NATIVE if any(map(_lacks_native, result.rows)) else "")
+    else:
+        result = run_operations(SHORT_EFFORT if quick else LONG_EFFORT, tier)
+        shown = operations_table(result), OPERATIONS_LEGEND
     if json_file is not None:
         _write_json(json_file, result)
-    console = Console(highlight=False)
-    console.print(table(result))
-    console.print(LEGEND + (NO_NATIVE if any(map(_lacks_native, result.rows)) else ""), style="dim")
+    console.print(shown[0])
+    console.print(shown[1], style="dim")
     console.print(host_line(result) + "\n")
     console.print(MEANING)
+
+
+def operations_table(result: BenchResult) -> Table:
+    """The operations: what they are, then a column a mode, exits and instructions first."""
+    tier = result.rows[0].tier
+    shown = Table(title=f"What one operation costs ({tier} tier)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("operation", no_wrap=True)
+    for heading in (
+        "exits\nfull",
+        "\nemu",
+        "instr.\n",
+        "ns\nfull",
+        "\nemu",
+        "floor\nfull",
+        "\nemu",
+        "ratio\n",
+    ):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for operation in KERNEL_OPERATIONS:
+        rows = {row.mode: row for row in result.rows if row.op == operation.name}
+        if "full" in rows:
+            shown.add_row(operation.name, *_mode_cells(rows))
+    return shown
+
+
+def _mode_cells(rows: dict[str, Row]) -> list[str]:
+    by_mode = [rows.get(mode) for mode in MODES]
+
+    def both(cell: Callable[[Row], str]) -> list[str]:
+        return ["-" if row is None else cell(row) for row in by_mode]
+
+    full, emu = by_mode
+    ratio = None if full is None or emu is None or emu.ns_median <= 0 else full.ns_median / emu.ns_median
+    return [
+        *both(lambda row: f"{row.exits_per_op:g}"),
+        both(lambda row: f"{row.instructions_per_op:.0f}")[0],
+        *both(lambda row: f"{row.ns_median:.0f}"),
+        *both(lambda row: f"{row.floor_ns:.0f}"),
+        "-" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}",
+    ]
 
 
 def table(result: BenchResult) -> Table:
