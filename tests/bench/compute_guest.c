@@ -10,12 +10,14 @@
 #define NUMBERS ((uint8_t *)0x400000)
 #define SIZE 2000000u
 
+#ifndef PV_MODE_FULL /* paged_guest.c brings a kernel with it */
 /* .text.startup is what the linker puts first. */
 __asm__(".section .text.startup, \"ax\"\n"
         ".globl _start\n"
         "_start: call compute\n"
         "        hlt\n"
         ".text\n");
+#endif
 
 static uint32_t sieve(uint8_t *is_composite)
 {

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scripts of the promised figures run, and measure what they say. No figure is judged by the clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from pvisor.emu.vcpu import lane_works
+from tests.bench import cli_sti, cr3, fill, paged, system_call, uart
+from tests.bench.figure import Figure
+
+pytestmark = pytest.mark.needs_gcc
+
+
+def check(figure: Figure) -> None:
+    """A figure that can be printed."""
+    assert figure.reference_ns > 0
+    assert str(figure.limit) in figure.line() and figure.reference in figure.line()
+
+
+def test_cli_sti() -> None:
+    check(cli_sti.measure(n_samples=1, n_operations=2_000))
+
+
+@pytest.mark.skipif(not lane_works(), reason="the control lane needs Unicorn 2.1.4 on Linux")
+def test_system_call() -> None:
+    figure = system_call.measure(n_samples=1, sample_ms=5)
+    assert figure.limit == system_call.LIMIT
+
+
+@pytest.mark.needs_qemu
+def test_uart() -> None:
+    figure = uart.measure(n_samples=1, long=5_000)
+    assert figure.limit == uart.LIMIT
+
+
+def test_cr3() -> None:
+    check(cr3.measure(n_samples=1, sample_ms=1))
+
+
+def test_shadow_fill() -> None:
+    figures = fill.measure(n_samples=1, long=2_000)
+    assert len(figures) == len(fill.LIMITS_NS)
+    for figure in figures:
+        check(figure)
+
+
+def test_sieve_and_hash() -> None:
+    check(paged.measure(n_samples=1, long=2))
+
+
+def test_a_line_tells_whether_the_limit_is_kept() -> None:
+    figure = Figure("a thing", 12.0, 10.0, "bare", 1.3, "native")
+    assert figure.line() == "a thing [native]: 12.0 ns, bare: 10.0 ns, ratio 1.20, limit 1.3: kept"
+    assert Figure("a thing", 14.0, 10.0, "bare", 1.3).line().endswith("limit 1.3: NOT KEPT")
