@@ -232,10 +232,10 @@ void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint6
     if (what & PV_FILL_FETCH)
         make_executable(e, frame, gva);
     else if (what & PV_FILL_WRITE)
-        make_writable(e, frame, gva, rip);
+        make_writable(e, frame, gva, rip, what & PV_FILL_NO_EXECUTE);
 
-    bool mixed = s->n_mixed && is_mixed(e, gva);
-    bool executable = (s->flags[frame] & FRAME_EXECUTABLE) && !(what & PV_FILL_NO_EXECUTE);
+    bool mixed = s->n_mixed && is_mixed_as(e, gva, frame);
+    bool executable = mixed || (is_code_everywhere(e, frame) && !(what & PV_FILL_NO_EXECUTE));
     bool writable = (what & PV_FILL_WRITABLE) && (mixed || !(s->flags[frame] & FRAME_TRANSLATED)) && !s->table_of[frame];
     uint64_t was = *entry;
     *entry = frame * PAGE_BYTES | ENTRY_P | ENTRY_AD | (what & PV_FILL_USER ? ENTRY_U : 0) | (executable ? 0 : ENTRY_NX) |

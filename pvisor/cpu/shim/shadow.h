@@ -46,7 +46,7 @@ struct alias {                 /* an entry that may map a frame */
     uint32_t next;
 };
 
-struct mixed {                 /* a page writable and executable at once, under this one address */
+struct mixed {                 /* a page writable and executable at once */
     uint64_t page;
     uint32_t root, frame;
 };
@@ -83,9 +83,11 @@ void shadow_load_root(struct engine *e);
 bool remember_alias(struct engine *e, uint32_t frame, uint64_t gva);
 void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t set);
 void make_executable(struct engine *e, uint32_t frame, uint64_t gva);
-void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip);
+void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip, bool no_execute);
 void protect_table(struct engine *e, uint32_t frame);
 void forget_frame(struct engine *e, uint32_t frame);
 bool is_mixed(const struct engine *e, uint64_t gva);
+bool is_mixed_as(const struct engine *e, uint64_t gva, uint32_t frame);
+bool is_code_everywhere(const struct engine *e, uint32_t frame);
 void drop_mixed_of_root(struct shadow *s, uint32_t root);
 #endif

@@ -5,7 +5,8 @@
  * W^X: a frame is mapped writable or executable over all its aliases, never both. Stores stay fast in the
  * engine that way, and a store into code is a fault, at which the frame's translations are forgotten and its
  * patches undone. Only an instruction that stores into the frame it lies in, and a frame that keeps changing
- * sides, get both at once, under one address.
+ * sides, get both at once: the frame is mixed then, under the addresses in shadow.mixed. Under each of them it is
+ * executable, too, because the engine looks at stores into executable pages only.
  */
 #include "shadow.h"
 #include "api.h"
@@ -67,17 +68,30 @@ static void drop_mixed(struct shadow *s, uint32_t i)
     s->mixed[i] = s->mixed[--s->n_mixed];
 }
 
-/* A frame is both under one address only: elsewhere, the engine would miss what is stored through the first. */
+/* Under which address, if any, is the frame mixed? */
+static bool is_mixed_frame(const struct shadow *s, uint32_t frame)
+{
+    for (uint32_t i = 0; i < s->n_mixed; i++)
+        if (s->mixed[i].frame == frame)
+            return true;
+    return false;
+}
+
+static void drop_mixed_of_frame(struct shadow *s, uint32_t frame)
+{
+    for (uint32_t i = s->n_mixed; i-- > 0;)
+        if (s->mixed[i].frame == frame)
+            drop_mixed(s, i);
+}
+
+/* Its code is counted anew only where it is mixed: elsewhere, a store would leave old counts and patches. */
 static bool unmix(struct engine *e, uint32_t frame, uint64_t gva)
 {
     struct shadow *s = e->shadow;
-    bool found = false;
-    for (uint32_t i = s->n_mixed; i-- > 0;)
-        if (s->mixed[i].frame == frame && (s->mixed[i].page != (gva & ~0xfffull) || s->mixed[i].root != s->current)) {
-            drop_mixed(s, i);
-            found = true;
-        }
-    return found;
+    if (!is_mixed_frame(s, frame) || is_mixed_as(e, gva, frame))
+        return false;
+    drop_mixed_of_frame(s, frame);
+    return true;
 }
 
 void make_executable(struct engine *e, uint32_t frame, uint64_t gva)
@@ -111,31 +125,59 @@ static void guest_table_changes(struct shadow *s, uint32_t frame)
     s->table_of[frame] = 0;
 }
 
-static bool mix(struct engine *e, uint32_t frame, uint64_t gva)
+/* The list is full: another frame is code again, and no more. */
+static void make_room_to_mix(struct engine *e, uint32_t frame)
+{
+    struct shadow *s = e->shadow;
+    uint32_t i = 0;
+    while (s->mixed[i].frame == frame)
+        i++;
+    uint32_t other = s->mixed[i].frame;
+    drop_mixed_of_frame(s, other);
+    s->flags[other] &= (uint8_t)~FRAME_WRITABLE;
+    change_aliases(e, other, ENTRY_W, 0);
+}
+
+static void mix(struct engine *e, uint32_t frame, uint64_t gva)
 {
     struct shadow *s = e->shadow;
     if (s->n_mixed == N_MIXED)
-        return false;
+        make_room_to_mix(e, frame);
     s->mixed[s->n_mixed++] = (struct mixed){gva & ~0xfffull, s->current, frame};
-    return true;
+    s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
+}
+
+/* Does the instruction at `rip` lie in the frame, and under which address? It may lie in two, with up to 15 bytes. */
+static bool lies_in(struct engine *e, uint64_t rip, uint32_t frame, uint64_t *at)
+{
+    *at = frame_of(e, rip) == frame ? rip : rip + 14;
+    return frame_of(e, *at) == frame;
 }
 
 /*
  * Somebody is about to write to the frame through `gva`. `rip`: the linear address of the instruction that does.
- * An instruction of up to 15 bytes may lie in two frames.
+ * One that lies in the frame needs both: to be fetched where it lies, and to store through `gva`, wherever that is.
  */
-void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip)
+void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip, bool no_execute)
 {
     struct shadow *s = e->shadow;
     guest_table_changes(s, frame);
-    if (!(s->flags[frame] & FRAME_TRANSLATED) || (s->n_mixed && is_mixed(e, gva)))
+    if (!(s->flags[frame] & FRAME_TRANSLATED) || (s->n_mixed && is_mixed_as(e, gva, frame)))
         return;
-    bool own = frame_of(e, rip) == frame || frame_of(e, rip + 14) == frame;
+    uint64_t own;
+    bool is_own = lies_in(e, rip, frame, &own);
+    if (is_own && is_mixed_as(e, own, frame) && s->n_mixed < N_MIXED) {
+        mix(e, frame, gva); /* it stores through a second address */
+        return;
+    }
     forget_frame(e, frame);
-    if ((own || s->n_flips[frame] >= MAX_FLIPS) && mix(e, frame, gva))
-        s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
+    if (is_own && (own ^ gva) >> 12)
+        mix(e, frame, own);
+    if (is_own || (s->n_flips[frame] >= MAX_FLIPS && !no_execute))
+        mix(e, frame, gva);
 }
 
+/* Is the page mixed, whatever it maps? */
 bool is_mixed(const struct engine *e, uint64_t gva)
 {
     const struct shadow *s = e->shadow;
@@ -143,6 +185,23 @@ bool is_mixed(const struct engine *e, uint64_t gva)
         if (s->mixed[i].page == (gva & ~0xfffull) && s->mixed[i].root == s->current)
             return true;
     return false;
+}
+
+/* Is it mixed and maps this frame? */
+bool is_mixed_as(const struct engine *e, uint64_t gva, uint32_t frame)
+{
+    const struct shadow *s = e->shadow;
+    for (uint32_t i = 0; i < s->n_mixed; i++)
+        if (s->mixed[i].page == (gva & ~0xfffull) && s->mixed[i].root == s->current && s->mixed[i].frame == frame)
+            return true;
+    return false;
+}
+
+/* May an entry that maps the frame be executable now, without a fetch? */
+bool is_code_everywhere(const struct engine *e, uint32_t frame)
+{
+    const struct shadow *s = e->shadow;
+    return (s->flags[frame] & FRAME_EXECUTABLE) && !(s->n_mixed && is_mixed_frame(s, frame));
 }
 
 void drop_mixed_of_root(struct shadow *s, uint32_t root)
@@ -156,9 +215,7 @@ void drop_mixed_of_root(struct shadow *s, uint32_t root)
 void forget_frame(struct engine *e, uint32_t frame)
 {
     struct shadow *s = e->shadow;
-    for (uint32_t i = s->n_mixed; i-- > 0;)
-        if (s->mixed[i].frame == frame)
-            drop_mixed(s, i);
+    drop_mixed_of_frame(s, frame);
     if (s->flags[frame] & FRAME_PATCHED)
         undo_patches(e, frame);
     s->flags[frame] &= (uint8_t)~(FRAME_EXECUTABLE | FRAME_TRANSLATED);
