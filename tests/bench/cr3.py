@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """CR3 reloaded between two address spaces that the shadow has cached, against a bare CR3 write.
 
-`python -m tests.bench.cr3`. The guest is row `root_switch` of `pvisor bench`. The bare write is that of the same
-program in the emulation lane, where the engine executes MOV CR3 itself: what follows a write, for the engine's
-TLB is empty then, is in both.
+`python -m tests.bench.cr3`. The guest is row `root_switch` of `pvisor bench`. The bare write is that of the
+same program in the emulation lane, where the engine executes MOV CR3 itself: what follows a write, for the
+engine's TLB is empty then, is in both.
 """
 
 from __future__ import annotations
