@@ -33,7 +33,7 @@ COMMANDS = {
     "demos": ("demos", "demos", "List the demos."),
     "abi": ("abi", "abi", "Show the hypercalls, or one of them."),
     "trace": ("trace", "trace", "Read a trace."),
-    "bench": ("bench", "bench", "Measure what an exit costs here, beside its floor."),
+    "bench": ("bench", "bench", "Measure what a kernel's operations and its exits cost here."),
 }
 """Subcommand: its module in this package, the click command in there, its line in the help."""
 
