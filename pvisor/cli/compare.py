@@ -26,7 +26,7 @@ from pvisor.domain.outcome import EndedBy
 from pvisor.errors import BuildError, UsageError
 from pvisor.machine.console import ConsoleInput, HostInput, NoInput
 from pvisor.observe.bench import measure_floors
-from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, Comparison, how_it_ended, n_exits
+from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, MODES, Comparison, how_it_ended, n_exits
 from pvisor.observe.compare import compare as run_both
 from pvisor.toolchain.build import SUFFIXES
 from pvisor.toolchain.demos import find_demo
@@ -82,12 +82,13 @@ def compare(
     when they are not.
     """
     name, sources = find_sources(what)
+    files = dict.fromkeys(path for paths in sources.values() for path in paths)
     config = DomainConfig(
         kernel=Path(name), memory_bytes=memory_bytes, cmdline=cmdline, max_insns=max_insns,
         timeout_s=timeout_s, tier=tier, remedy=remedy,
     )  # fmt: skip
     with (
-        output_file("--json", json_file, input_file, *sources) as output,
+        output_file("--json", json_file, input_file, *files) as output,
         _given_input(input_file) as new_input,
         _build_folder(folder) as build_folder,
         signals_kick() as interrupted,
@@ -107,15 +108,15 @@ def compare(
     return _show(result, floor_ns)
 
 
-def find_sources(what: tuple[str, ...]) -> tuple[str, tuple[Path, ...]]:
-    """A name and the source files, from a demo's name or folder, or from the files themselves."""
+def find_sources(what: tuple[str, ...]) -> tuple[str, dict[str, tuple[Path, ...]]]:
+    """A name and the source files by mode, from a demo's name or folder, or from the files themselves."""
     if len(what) == 1 and Path(what[0]).suffix not in SUFFIXES:
         demo = find_demo(what[0])
-        return demo.name, demo.sources
+        return demo.name, {mode: demo.sources_for(mode) for mode in MODES}
     for word in what:
         if Path(word).suffix not in SUFFIXES:
             raise UsageError(f"{word}: not a C (.c) or assembly (.S) source file; give one demo, or sources")
-    return Path(what[0]).stem, tuple(map(Path, what))
+    return Path(what[0]).stem, dict.fromkeys(MODES, tuple(map(Path, what)))
 
 
 @contextmanager

@@ -13,11 +13,15 @@ from pvisor.toolchain.demos import list_demos
 
 @click.command(short_help="List the demos.")
 def demos() -> None:
-    """List the demos: `pvisor compare NAME` runs one in both modes. Each folder's README is a lab sheet."""
+    """List the demos, each with a lab sheet in its README.
+
+    `pvisor compare NAME` runs one in both modes, if it has both.
+    """
     table = Table()
     table.add_column("name", no_wrap=True)
     table.add_column("about")
+    table.add_column("modes", no_wrap=True)
     table.add_column("folder", overflow="fold")
     for demo in list_demos():
-        table.add_row(demo.name, Text(demo.title()), Text(str(demo.folder)))
+        table.add_row(demo.name, Text(demo.title()), ", ".join(demo.modes), Text(str(demo.folder)))
     Console(highlight=False).print(table)

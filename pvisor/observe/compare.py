@@ -13,7 +13,7 @@ that is its own. What `full` exits for and `emu` does not is the price of virtua
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from pathlib import Path
@@ -141,7 +141,7 @@ class Comparison:
 
 
 def compare(
-    sources: Sequence[Path],
+    sources: Mapping[str, Sequence[Path]],
     folder: Path,
     config: DomainConfig,
     *,
@@ -150,13 +150,13 @@ def compare(
     on_warnings: Callable[[str], object] = lambda words: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Comparison:
-    """Build `sources` for both modes into `folder`, run all as `config` says, and put the results together.
+    """Build the sources of both modes into `folder`, run all as `config` says, and put the results together.
 
     `new_input` makes each run's input, `on_warnings` takes the compiler's words. Raises BuildError,
     UsageError and GuestRefused; guests that differ are a result.
     """
     elves = [folder / f"{name}-{mode}.elf" for mode in MODES]
-    words = [build_guest(sources, elf, mode).warnings for mode, elf in zip(MODES, elves, strict=True)]
+    words = [build_guest(sources[mode], elf, mode).warnings for mode, elf in zip(MODES, elves, strict=True)]
     for said in dict.fromkeys(words):
         if said:
             on_warnings(said)

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demos: finds one by its name, its folder's name or a path. What it is *about* stands in its README."""
+"""The demos: finds one by its name, its folder's name or a path. What it is *about* stands in its README.
+
+Sources that lie in a demo's folder are of every mode; those in its folders `full` and `para` of that mode
+alone, as in the SDK. A demo whose sources all lie in one of them is a demo of one mode; its README says why.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvisor.errors import UsageError
 from pvisor.paths import demos_dir
-from pvisor.toolchain.build import SUFFIXES
+from pvisor.toolchain.build import MODES, SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +25,23 @@ class Demo:
     """Without the number in front: `hello` for the folder 01-hello."""
     folder: Path
     sources: tuple[Path, ...]
+    """Those of every mode."""
+    own_sources: Mapping[str, tuple[Path, ...]]
+    """By mode, those of that mode alone."""
     expected: Path | None
     """The console output that every mode must give, byte for byte."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes it can be built for."""
+        return MODES if self.sources else tuple(mode for mode in MODES if self.own_sources[mode])
+
+    def sources_for(self, mode: str) -> tuple[Path, ...]:
+        """What is built for a mode. Raises UsageError where the demo has nothing for it."""
+        if mode not in self.modes:
+            only = " and ".join(self.modes)
+            raise UsageError(f"{self.folder}: a demo for mode {only} only; its README.md says why")
+        return self.sources + self.own_sources[mode]
 
     def title(self) -> str:
         """The README's first heading, else the name."""
@@ -55,9 +75,15 @@ def find_demo(name: str | Path) -> Demo:
 
 
 def _read(folder: Path) -> Demo | None:
-    sources = tuple(sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES))
-    if not sources:
+    sources, own = _sources(folder), {mode: _sources(folder / mode) for mode in MODES}
+    if not sources and not any(own.values()):
         return None
     expected = folder / "expected.txt"
     name = re.sub(r"^\d+-", "", folder.name)
-    return Demo(name, folder, sources, expected if expected.is_file() else None)
+    return Demo(name, folder, sources, own, expected if expected.is_file() else None)
+
+
+def _sources(folder: Path) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES))

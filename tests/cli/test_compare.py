@@ -50,6 +50,13 @@ def test_names_of_a_demo(pvisor: Pvisor, repo_root: Path, name: str) -> None:
     assert said.status == 0 and said.out.lstrip().startswith("hello, fully virtualized and paravirtualized")
 
 
+@pytest.mark.parametrize("name", ["sensitive", "07-sensitive", "{demos}/07-sensitive"])
+def test_a_demo_of_one_mode_cannot_be_compared(pvisor: Pvisor, repo_root: Path, name: str) -> None:
+    said = pvisor("compare", name.replace("{demos}", str(repo_root / "demos")))
+    assert (said.status, said.out, said.err.count("\n")) == (125, "", 1)
+    assert "a demo for mode full only" in said.err
+
+
 def test_the_table_fits_a_terminal(pvisor: Pvisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     out = pvisor("compare", "hello").out

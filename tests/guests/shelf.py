@@ -26,4 +26,4 @@ class Shelf:
     def _build(self, name: str, mode: str) -> Path:
         if name != "hello":
             return elves.build(name, mode, self.folder)
-        return build_guest(find_demo(name).sources, self.folder / f"{name}-{mode}.elf", mode).path
+        return build_guest(find_demo(name).sources_for(mode), self.folder / f"{name}-{mode}.elf", mode).path

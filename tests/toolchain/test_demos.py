@@ -30,6 +30,32 @@ def test_by_path(tmp_path: Path) -> None:
     assert (demo.expected, demo.title()) == (None, "mine")
 
 
+def test_sources_of_one_mode(tmp_path: Path) -> None:
+    folder = tmp_path / "08-both"
+    for name in ("a.c", "full/b.c", "full/c.S", "full/d.h", "para/b.c"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    demo = find_demo(folder)
+    assert demo.modes == ("full", "para")
+    assert [path.name for path in demo.sources_for("full")] == ["a.c", "b.c", "c.S"]
+    assert [path.relative_to(folder).as_posix() for path in demo.sources_for("para")] == ["a.c", "para/b.c"]
+    (folder / "a.c").unlink()
+    assert find_demo(folder).modes == ("full", "para")
+    (folder / "para" / "b.c").unlink()
+    demo = find_demo(folder)
+    assert demo.modes == ("full",) and [path.name for path in demo.sources_for("full")] == ["b.c", "c.S"]
+    with pytest.raises(UsageError, match=r"for mode full only; its README.md says why"):
+        demo.sources_for("para")
+
+
+def test_a_demo_of_one_mode_says_in_its_lab_sheet_why() -> None:
+    demo = find_demo("07-sensitive")
+    assert (demo.name, demo.modes, demo.sources) == ("sensitive", ("full",), ())
+    for other in list_demos():
+        if other.modes == ("full",):
+            assert "no twin in `para`" in (other.folder / "README.md").read_text("utf-8")
+
+
 def test_an_unknown_one_is_one_line_that_names_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"helo: neither a demo .*hello.*") as caught:
         find_demo("helo")
