@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`pvisor run`: one guest, its console on stdin and stdout, everything about it on stderr."""
+"""`pvisor run`: one guest, its console (or screen) on stdin and stdout, everything about it on stderr."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from pvisor.observe.stats import Json, refused_stats, stats_of
 from pvisor.vmm.config import MODES, TRANSPORTS, DiskConfig, DomainConfig, RunResult
 
 if TYPE_CHECKING:
-    from pvisor.cli.terminal import Stdout
+    from pvisor.cli.screen import LiveScreen
+    from pvisor.cli.terminal import RawOutput
     from pvisor.observe.trace_file import TraceWriter
 
 
@@ -79,6 +81,12 @@ if TYPE_CHECKING:
     help="With --net: write the frames on the switch to FILE, for Wireshark.",
 )
 @click.option(
+    "--screen",
+    is_flag=True,
+    help="Full: stdin is the keyboard and stdout the screen (25 lines of text); what the guest sends to its "
+    "serial port goes to stderr.",
+)
+@click.option(
     "--stats",
     "stats_file",
     type=FILE,
@@ -113,6 +121,7 @@ def run(
     disks: tuple[DiskConfig, ...],
     net: bool,
     pcap_file: Path | None,
+    screen: bool,
     stats_file: Path | None,
     time_exits: bool,
     trace_file: Path | None,
@@ -123,6 +132,11 @@ def run(
     The guest's console is stdin and stdout; nothing else is written to stdout. How it ended, unless it ended
     itself, is said on stderr. Virtual time goes by instructions (one is a nanosecond), so the same guest with
     the same input does the same every time.
+
+    With --screen, a terminal shows the screen while the guest runs, and above it, line by line, what goes to
+    stderr. Each key is the guest's, but for Ctrl-C, which ends the run as always; a guest that sleeps does so
+    as long as a PC would. Where stdout is no terminal, the text that is on the screen at the end is written
+    there, without blanks at the ends of lines and without empty lines below.
     """
     if trace_host and trace_file is None:
         raise click.UsageError("--trace-host goes with --trace FILE", click.get_current_context())
@@ -131,7 +145,7 @@ def run(
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
-        disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy,
+        disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None
@@ -153,7 +167,7 @@ def run(
 def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None,
          pcap: OutputFile | None) -> RunResult:  # fmt: skip
     """Run with console and signals in place; afterwards say how it ended."""
-    from pvisor.cli.terminal import Stdout, console_input, keys_as_typed
+    from pvisor.cli.terminal import console_input, keys_as_typed
     from pvisor.cpu.unicorn_engine import signals_kick
     from pvisor.machine.clock import WallClock
     from pvisor.machine.console import ConsoleOutput
@@ -162,21 +176,36 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
     from pvisor.vmm.run import run_domain
 
     with signals_kick() as interrupted:
-        stdout = Stdout(interrupted)
+        output, live = _outputs(config, interrupted)
         writer = _trace_writer(config, trace, host) if trace is not None else None
         capture = PcapWriter(pcap.write, WallClock(config.epoch_s)) if pcap is not None else None
-        with keys_as_typed():
+        with keys_as_typed(all_but_ctrl_c=config.screen):
             result = run_domain(
-                config, ConsoleOutput(stdout.write, keep=False), console_input(),
+                config, ConsoleOutput((live or output).write, keep=False), console_input(),
                 trace=writer.write if writer is not None else None, interrupted=interrupted,
-                switch=Switch(capture.frame) if capture is not None else None,
+                switch=Switch(capture.frame) if capture is not None else None, viewer=live,
             )  # fmt: skip
         if capture is not None:
             capture.finish()
         if writer is not None:
             writer.finish(result)
-        _say_how_it_ended(config, result, stdout, interrupted())
+        if config.screen and live is None:
+            click.echo("".join(f"{line}\n" for line in result.screen), nl=False)
+        _say_how_it_ended(config, result, output, interrupted())
     return result
+
+
+def _outputs(config: DomainConfig, interrupted: Callable[[], bool]) -> tuple[RawOutput, LiveScreen | None]:
+    """Where the guest's console goes; and, instead of it, a terminal that shows screen and console."""
+    from pvisor.cli.terminal import STDERR, STDOUT, RawOutput, is_terminal
+
+    output = RawOutput(interrupted, STDERR if config.screen else STDOUT)
+    if not config.screen or not is_terminal(STDOUT):
+        return output, None
+    from pvisor.cli.screen import LiveScreen
+
+    serial = None if is_terminal(STDERR) else output.write
+    return output, LiveScreen(config.kernel.name, serial)
 
 
 def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | None) -> TraceWriter:
@@ -192,14 +221,14 @@ def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | No
     return TraceWriter(trace.write, domain, host.write if host is not None else None)
 
 
-def _say_how_it_ended(config: DomainConfig, result: RunResult, stdout: Stdout, by_signal: bool) -> None:
+def _say_how_it_ended(config: DomainConfig, result: RunResult, output: RawOutput, by_signal: bool) -> None:
     """One line, or a crash report; nothing when the guest ended itself, or when its reader did."""
     ending = result.ending
     if ending.ended_by is EndedBy.GUEST or (ending.ended_by is EndedBy.INTERRUPTED and not by_signal):
         return
     from pvisor.cli import say
 
-    if stdout.needs_line_break:
+    if output.needs_line_break:
         click.echo(err=True)
     if ending.ended_by is not EndedBy.CRASH:
         say(ending.reason)

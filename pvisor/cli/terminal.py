@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's console on the host: stdout without a buffer, stdin as it comes, a terminal made fit for it."""
+"""The guest's console on the host: output without a buffer, stdin as it comes, a terminal made fit for it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ CHUNK_BYTES = 4096
 POLL_S = 0.1
 
 
-class Stdout:
-    """Takes a guest's bytes to stdout at once. Raises BrokenPipeError when nobody reads any more.
+class RawOutput:
+    """Takes a guest's bytes to stdout (or stderr) at once. Raises BrokenPipeError when nobody reads any more.
 
     Where the reader is slow it waits, but no longer than until `interrupted`.
     """
 
-    def __init__(self, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, interrupted: Callable[[], bool], fd: int = STDOUT) -> None:
         self._interrupted = interrupted
-        self._is_open = sys.stdout is not None
+        self._fd = fd
+        self._is_open = (sys.stdout if fd == STDOUT else sys.stderr) is not None
         self._is_mid_line = False
 
     def write(self, data: bytes) -> None:
@@ -37,13 +38,13 @@ class Stdout:
         rest = memoryview(data)
         while rest and self._is_writable():
             try:
-                rest = rest[os.write(STDOUT, rest[:CHUNK_BYTES]) :]
+                rest = rest[os.write(self._fd, rest[:CHUNK_BYTES]) :]
             except BlockingIOError:
                 continue
 
     def _is_writable(self) -> bool:
-        """Wait until stdout takes bytes; False when the run is to end."""
-        while not select.select([], [STDOUT], [], POLL_S)[1]:
+        """Wait until bytes are taken; False when the run is to end."""
+        while not select.select([], [self._fd], [], POLL_S)[1]:
             if self._interrupted():
                 return False
         return True
@@ -51,7 +52,14 @@ class Stdout:
     @property
     def needs_line_break(self) -> bool:
         """Would a message on stderr stand behind the guest's last words, on the same line?"""
-        return self._is_mid_line and self._is_open and os.isatty(STDOUT) and os.isatty(STDERR)
+        is_seen_there = self._fd == STDERR or (os.isatty(STDOUT) and os.isatty(STDERR))
+        return self._is_mid_line and self._is_open and is_seen_there
+
+
+def is_terminal(fd: int) -> bool:
+    """Is stdout or stderr a terminal on which a cursor can be moved?"""
+    stream = sys.stdout if fd == STDOUT else sys.stderr
+    return stream is not None and os.isatty(fd) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def console_input() -> ConsoleInput:
@@ -60,11 +68,12 @@ def console_input() -> ConsoleInput:
 
 
 @contextmanager
-def keys_as_typed() -> Iterator[None]:
+def keys_as_typed(*, all_but_ctrl_c: bool = False) -> Iterator[None]:
     """A terminal on stdin hands over each key at once and shows none itself; put back afterwards.
 
     Ctrl-C and Ctrl-Z keep their meaning. Ctrl-\\ would end pvisor without putting anything back, so it goes
-    to the guest. Nothing is changed where stdin is no terminal, or another job's.
+    to the guest; with `all_but_ctrl_c` so do Ctrl-Z, Ctrl-S, Ctrl-Q and Ctrl-V. Nothing is changed where
+    stdin is no terminal, or another job's.
     """
     if sys.stdin is None or not os.isatty(STDIN) or _is_in_background():
         yield
@@ -73,7 +82,12 @@ def keys_as_typed() -> Iterator[None]:
     typed = termios.tcgetattr(STDIN)
     typed[3] &= ~(termios.ECHO | termios.ICANON)
     typed[6][termios.VMIN], typed[6][termios.VTIME] = 1, 0
-    typed[6][termios.VQUIT] = os.fpathconf(STDIN, "PC_VDISABLE").to_bytes(1, "little")
+    nothing = os.fpathconf(STDIN, "PC_VDISABLE").to_bytes(1, "little")
+    typed[6][termios.VQUIT] = nothing
+    if all_but_ctrl_c:
+        typed[0] &= ~termios.IXON
+        typed[3] &= ~termios.IEXTEN
+        typed[6][termios.VSUSP] = nothing
     termios.tcsetattr(STDIN, termios.TCSADRAIN, typed)
     try:
         yield

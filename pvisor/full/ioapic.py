@@ -48,6 +48,10 @@ class IoApic:
         self._wire = False
         self.lines: list[Line] = [partial(self._set_line, pin) for pin in range(N_PINS)]
 
+    def is_masked(self, pin: int) -> bool:
+        """Is the mask bit of the pin's entry set?"""
+        return bool(self._entries[pin] & MASKED)
+
     def read(self, offset: int, size_bytes: int) -> int:
         """IOREGSEL or IOWIN; the rest reads 0."""
         if offset == IOREGSEL:

@@ -5,7 +5,10 @@ Source: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary
 leaves room, QEMU's hw/input/pckbd.c. As there, bits 3 and 4 of the status always read 1, and the system flag
 is set by the self-test, not by the command byte. There is a socket for a mouse, and nothing in it.
 
-Typed bytes become key strokes one at a time, when all before has been fetched.
+Typed bytes become key strokes one at a time, when all before has been fetched. Nobody types for a guest that
+is not there yet: a kernel that is still about to set up its interrupts would lose the first key, and with it
+the interrupts of all others; one that empties the buffer first would swallow the rest. So a byte waits until
+its interrupt would be taken (`is_heard`), or until the guest polls.
 """
 
 from __future__ import annotations
@@ -43,6 +46,11 @@ OUT_NOT_RESET, OUT_A20, OUT_FULL, OUT_AUX_FULL = 0x01, 0x02, 0x10, 0x20
 OUT_AT_ENTRY = 0xCF
 ESCAPE_BYTE = b"\x1b"
 
+N_READS_OF_A_POLL = 16
+"""A guest that reads so often in a row, and finds nothing, waits for a key."""
+UNHEARD_NS = 1_000_000
+"""Virtual time after which a byte that would not be heard is tried again."""
+
 
 class Register:
     """One of the controller's two I/O ports: a byte to read, a byte to write."""
@@ -65,8 +73,9 @@ class Register:
 class KeyboardController:
     """An i8042 with a keyboard. `data` belongs at I/O port 0x60, `command` at 0x64.
 
-    `on_reset` is called when the guest pulls the reset line, `set_a20` with True to open the gate, `watch` is
-    for the run loop of an idle guest. Between the two I/O ports lies 0x61, which is not this chip's.
+    `on_reset` is called when the guest pulls the reset line, `set_a20` with True to open the gate; `is_heard`
+    tells whether the CPU would take the interrupt now; `watch` is for the run loop of an idle guest. Between
+    the two I/O ports lies 0x61, which is not this chip's.
     """
 
     def __init__(
@@ -76,15 +85,17 @@ class KeyboardController:
         input: ConsoleInput,
         on_reset: Callable[[], object],
         set_a20: Callable[[bool], object],
+        is_heard: Callable[[], bool] = lambda: True,
     ) -> None:
         self._irq = irq
         self._timers = timers
         self._input = input
         self._on_reset = on_reset
         self._set_a20 = set_a20
+        self._is_heard = is_heard
         self.data = Register(self._read_data, self._write_data)
         self.command = Register(self._read_status, self._write_command)
-        self.watch = InputWatch(input, timers, self._look)
+        self.watch = InputWatch(input, timers, self._look_if_heard)
         self.reset()
 
     def reset(self) -> None:
@@ -98,6 +109,7 @@ class KeyboardController:
         self._reply: tuple[int, int] | None = None
         self._awaits: int | None = None
         self._look_ns: int | None = 0
+        self._n_reads = 0
         self._refill()
 
     # --- 0x64
@@ -109,6 +121,7 @@ class KeyboardController:
     def _write_command(self, value: int) -> None:
         """A command; a command that no one knows has no effect. It ends one that waits for its argument."""
         self._awaits = None
+        self._n_reads = 0
         if value in WITH_ARGUMENT:
             self._awaits = value
         elif value == READ_COMMAND_BYTE:
@@ -150,6 +163,7 @@ class KeyboardController:
     def _write_data(self, value: int) -> None:
         """The argument of a command, or else a byte for the keyboard, which that enables again."""
         awaits, self._awaits = self._awaits, None
+        self._n_reads = 0
         if awaits is None:
             self._mode &= ~KEYBOARD_OFF
             self.keyboard.command(value)
@@ -229,13 +243,24 @@ class KeyboardController:
         self.watch.set(self._look_ns if self._mode & KEYBOARD_INTERRUPT else None)
 
     def _look_if_due(self) -> None:
-        if self._look_ns is not None and self._timers.now() >= self._look_ns:
+        """The guest reads one of the I/O ports."""
+        if self._look_ns is None or self._timers.now() < self._look_ns:
+            return
+        self._n_reads += 1
+        if self._n_reads >= N_READS_OF_A_POLL or self._is_heard():
             self._look()
+
+    def _look_if_heard(self) -> None:
+        if self._is_heard():
+            self._look()
+        elif self._look_ns is not None:
+            self.watch.set(self._timers.now() + UNHEARD_NS)
 
     def _look(self) -> None:
         """Type the next byte that has come. A terminal's arrow key is three bytes, which come together."""
         if not self._is_ready_for_keys:
             return
+        self._n_reads = 0
         now = self._timers.now()
         typed = self._input.take(now, 1)
         if typed == ESCAPE_BYTE:

@@ -93,6 +93,10 @@ class Chip:
         self._elcr = value & (ELCR_MASTER if self._is_master else ELCR_SLAVE)
         self._changed()
 
+    def is_masked(self, input: int) -> bool:
+        """Is the input's mask bit (OCW1) set?"""
+        return bool(self._mask >> input & 1)
+
     # --- priority
 
     def _rank(self, inputs: int) -> int:
@@ -254,6 +258,12 @@ class Pic:
         ]
         self.lines[CASCADE_INPUT] = unconnected
         self._start()
+
+    def is_masked(self, irq: int) -> bool:
+        """Is the line's mask bit set, or that of the cascade on its way?"""
+        if irq < 8:
+            return self.master.is_masked(irq)
+        return self.slave.is_masked(irq - 8) or self.master.is_masked(CASCADE_INPUT)
 
     def _start(self) -> None:
         """Send what firmware sends."""

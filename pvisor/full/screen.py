@@ -71,6 +71,37 @@ class Cursor(NamedTuple):
     last_line: int
 
 
+class Picture(NamedTuple):
+    """What is to be seen at one moment. Two are equal when they look the same."""
+
+    rows: tuple[bytes, ...]
+    """25 lines: character, attribute, character, ..."""
+    blinking: bool
+    """Is bit 7 of an attribute blinking? Otherwise it is intensity of the background."""
+    cursor: Cursor | None
+
+    def text(self) -> list[str]:
+        """The lines, each of full width."""
+        return ["".join(CHARACTERS[character] for character in row[::2]) for row in self.rows]
+
+    def written(self) -> tuple[str, ...]:
+        """The lines without the blanks at their ends, up to the last one that is not empty."""
+        lines = [line.rstrip(" ") for line in self.text()]
+        while lines and not lines[-1]:
+            lines.pop()
+        return tuple(lines)
+
+    def cells(self) -> list[list[Cell]]:
+        """The lines with their colours."""
+        look = [
+            (a & 0x0F, a >> 4 & 7 if self.blinking else a >> 4, self.blinking and a >= 0x80)
+            for a in range(256)
+        ]
+        return [
+            [Cell(CHARACTERS[row[i]], *look[row[i + 1]]) for i in range(0, len(row), 2)] for row in self.rows
+        ]
+
+
 class Screen:
     """A CGA without its memory. `now` gives the virtual time in nanoseconds."""
 
@@ -151,16 +182,15 @@ class Screen:
 
     def text(self, memory: GuestMemory) -> list[str]:
         """The 25 lines, each of full width; blank where the screen is off or shows graphics."""
-        return ["".join(CHARACTERS[character] for character in row[::2]) for row in self._rows(memory)]
+        return self.picture(memory).text()
 
     def cells(self, memory: GuestMemory) -> list[list[Cell]]:
-        """The same with colours. Bit 7 of an attribute is blinking, or, with that off, intensity behind."""
-        blinking = bool(self._mode & MODE_BLINK)
-        look = [(a & 0x0F, a >> 4 & 7 if blinking else a >> 4, blinking and a >= 0x80) for a in range(256)]
-        return [
-            [Cell(CHARACTERS[row[i]], *look[row[i + 1]]) for i in range(0, len(row), 2)]
-            for row in self._rows(memory)
-        ]
+        """The same with colours."""
+        return self.picture(memory).cells()
+
+    def picture(self, memory: GuestMemory) -> Picture:
+        """What is to be seen now. Another thread than the guest's may ask, too."""
+        return Picture(tuple(self._rows(memory)), bool(self._mode & MODE_BLINK), self.cursor)
 
     def _rows(self, memory: GuestMemory) -> list[bytes]:
         """What the beam passes over: from the start address on, around the end of the memory."""

@@ -27,7 +27,8 @@ def crash_report(result: RunResult, image: ElfImage) -> str:
     lines = [f"pvisor: the guest crashed: {result.ending.reason}"]
     facts = result.crash
     if facts is not None:
-        lines += [*_place(facts, image), *_registers(facts), *_backtrace(facts, image)]
+        lines += [*_place(facts, image), *_registers(facts), *_screen(result)]
+        lines += _backtrace(facts, image)
     return "\n".join(lines) + "\n"
 
 
@@ -68,6 +69,11 @@ def _system(facts: CrashFacts) -> list[str]:
 def _table(table: TableFacts) -> str:
     selector = f"{table.selector:04x}, " if table.selector is not None else ""
     return f"{selector}base {table.base:016x}, limit {table.limit:x}"
+
+
+def _screen(result: RunResult) -> list[str]:
+    """What a PC showed, where its guest had written anything there."""
+    return ["  screen", *(f"    |{line}" for line in result.screen)] if result.screen else []
 
 
 def _backtrace(facts: CrashFacts, image: ElfImage) -> list[str]:

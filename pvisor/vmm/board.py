@@ -30,7 +30,7 @@ from pvisor.full import (
 )
 from pvisor.full.block import AtaChannel
 from pvisor.full.console import COM1, N_IOPORTS, Uart
-from pvisor.machine.console import NoInput
+from pvisor.machine.console import ConsoleInput, NoInput
 from pvisor.machine.disk import DiskImage
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.lines import Line, fan_out, shared
@@ -44,24 +44,37 @@ PIT_IRQ, KEYBOARD_IRQ, UART_IRQ, RTC_IRQ, SCI_IRQ, ATA_IRQ = 0, 1, 4, 8, 9, 14
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What others want of the board: the buses, and the local APIC, which is the CPU's interrupt source."""
+    """What others want of the board: buses, screen, and the local APIC, the CPU's interrupt source."""
 
     ioports: IoPortBus
     mmio: MmioBus
     apic: apic.LocalApic
+    screen: screen.Screen
 
 
 def build_board(
     domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus, *,
-    disks: tuple[DiskImage, ...] = (), switch: Switch | None = None,
+    disks: tuple[DiskImage, ...] = (), switch: Switch | None = None, at_keyboard: bool = False,
 ) -> Board:  # fmt: skip
-    """Put the devices on a domain's buses. `switch`: where its network card is plugged in, if it has one."""
+    """Put the devices on a domain's buses.
+
+    `switch`: where its network card is plugged in, if it has one. `at_keyboard`: the domain's input is typed
+    on the keyboard, and the serial port gets none; otherwise it is the other way about.
+    """
     timers = domain.timers
-    lines, local_apic = _interrupts(domain, vcpu, ioports, mmio)
+    lines, local_apic, is_masked = _interrupts(domain, vcpu, ioports, mmio)
     _clocks(domain, ioports, lines)
     sci, nic = shared(lines[SCI_IRQ], 2)
     _power(domain, ioports, sci)
-    _console(domain, vcpu, ioports, lines)
+    uart_input, key_input = (NoInput(), domain.input) if at_keyboard else (domain.input, NoInput())
+    _serial_port(domain, vcpu, ioports, lines[UART_IRQ], uart_input)
+    _keyboard(
+        domain, ioports, lines[KEYBOARD_IRQ], key_input,
+        lambda: vcpu.virtual_if and not is_masked(KEYBOARD_IRQ),
+    )  # fmt: skip
+    cga = screen.Screen(domain.timers.now)
+    ioports.attach(screen.IOPORT_BASE, screen.N_IOPORTS, cga)
+    cga.clear(domain.memory)
     ioports.attach(diagnostics.POST_CODE, 1, diagnostics.PostCode())
     if disks:
         channel = AtaChannel(disks[0], lines[ATA_IRQ], timers)
@@ -72,13 +85,13 @@ def build_board(
             net.default_mac(domain.domid - 1), lambda receive: switch.attach(timers, receive).send, nic
         )
         ioports.attach(net.BASE, net.N_IOPORTS, card)
-    return Board(ioports, mmio, local_apic)
+    return Board(ioports, mmio, local_apic, cga)
 
 
 def _interrupts(
     domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
-) -> tuple[list[Line], apic.LocalApic]:
-    """The controllers, and the sixteen ISA lines."""
+) -> tuple[list[Line], apic.LocalApic, Callable[[int], bool]]:
+    """The controllers; the sixteen ISA lines, and whether one is masked in both."""
 
     def set_cpu_line(level: bool) -> None:
         vcpu.event_pending = level
@@ -96,11 +109,15 @@ def _interrupts(
     mmio.attach(apic.BASE, apic.N_BYTES, local_apic)
     mmio.attach(ioapic.BASE, ioapic.N_BYTES, io_apic)
     vcpu.v.device[DEVICE_APIC] = local_apic.registers
+
+    def is_masked(irq: int) -> bool:
+        return pair.is_masked(irq) and io_apic.is_masked(PIT_PIN if irq == PIT_IRQ else irq)
+
     lines = [
         fan_out(pair.lines[irq], io_apic.lines[PIT_PIN if irq == PIT_IRQ else irq])
         for irq in range(N_ISA_LINES)
     ]
-    return lines, local_apic
+    return lines, local_apic, is_masked
 
 
 def _clocks(domain: Domain, ioports: IoPortBus, lines: list[Line]) -> None:
@@ -112,20 +129,22 @@ def _clocks(domain: Domain, ioports: IoPortBus, lines: list[Line]) -> None:
     ioports.attach(rtc.IOPORT, rtc.N_IOPORTS, clock)
 
 
-def _console(domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, lines: list[Line]) -> None:
-    """The host's input is the serial port's; nobody types on the keyboard."""
-    uart = Uart(domain.console, domain.input, domain.timers, lines[UART_IRQ])
+def _serial_port(
+    domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, irq: Line, input: ConsoleInput
+) -> None:
+    uart = Uart(domain.console, input, domain.timers, irq)
     ioports.attach(COM1, N_IOPORTS, uart)
     vcpu.v.device[DEVICE_CONSOLE] = uart.state
-    i8042 = keyboard.KeyboardController(
-        lines[KEYBOARD_IRQ], domain.timers, NoInput(), resetting(domain), set_a20
-    )
+    domain.watches.append(uart.watch)
+
+
+def _keyboard(
+    domain: Domain, ioports: IoPortBus, irq: Line, input: ConsoleInput, is_heard: Callable[[], bool]
+) -> None:
+    i8042 = keyboard.KeyboardController(irq, domain.timers, input, resetting(domain), set_a20, is_heard)
     ioports.attach(keyboard.DATA_IOPORT, 1, i8042.data)
     ioports.attach(keyboard.COMMAND_IOPORT, 1, i8042.command)
-    cga = screen.Screen(domain.timers.now)
-    ioports.attach(screen.IOPORT_BASE, screen.N_IOPORTS, cga)
-    cga.clear(domain.memory)
-    domain.watches += (uart.watch, i8042.watch)
+    domain.watches.append(i8042.watch)
 
 
 def _power(domain: Domain, ioports: IoPortBus, sci: Line) -> None:

@@ -26,7 +26,8 @@ from pvisor.para.start import abi_note
 from pvisor.vmm.config import DEFAULT_REMEDY, MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
 
 if TYPE_CHECKING:
-    from pvisor.full.apic import LocalApic
+    from pvisor.full.screen import Screen
+    from pvisor.vmm.board import Board
 
 FULL_FRAMES = 4096
 """The hypervisor's frames, most for shadow tables: when they are used up, the shadow begins anew."""
@@ -42,6 +43,7 @@ class Machine:
     image: ElfImage
     ioports: IoPortBus | None = None
     mmio: MmioBus | None = None
+    screen: Screen | None = None
     _owned: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -138,10 +140,10 @@ def _build_full(parts: _Parts) -> Machine:
     wing = FullWing(parts.memory, frames, vcpu, ioports, mmio)
     vcpu.v.remedy = REMEDIES.index(parts.config.remedy or DEFAULT_REMEDY)
     domain = _domain_of(parts, wing)
-    apic = _attach_devices(parts, domain, vcpu, ioports, mmio)
-    wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = apic
+    board = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = board.apic
     start.load(parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts))
-    return Machine(domain, vcpu, parts.image, ioports, mmio)
+    return Machine(domain, vcpu, parts.image, ioports, mmio, board.screen)
 
 
 def _build_emu(parts: _Parts) -> Machine:
@@ -154,14 +156,15 @@ def _build_emu(parts: _Parts) -> Machine:
     ioports, mmio = IoPortBus(), MmioBus()
     wing = EmuWing(vcpu, ioports, mmio)
     domain = _domain_of(parts, wing)
-    wing.interrupt_source = wing.apic = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    board = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    wing.interrupt_source = wing.apic = board.apic
     vcpu.map_devices(mmio, parts.memory.size_bytes)
     signature, _, _, features = wing.cpuid.leaf(1)
     start.enter(
         parts.image, parts.memory, vcpu, signature, features,
         cmdline=parts.config.cmdline, modules=_modules(parts),
     )  # fmt: skip
-    return Machine(domain, vcpu, parts.image, ioports, mmio)
+    return Machine(domain, vcpu, parts.image, ioports, mmio, board.screen)
 
 
 def _build_para(parts: _Parts) -> Machine:
@@ -175,6 +178,8 @@ def _build_para(parts: _Parts) -> Machine:
         raise UsageError("--disk: only a PC kernel has a disk")
     if config.net:
         raise UsageError("--net: a paravirtual guest has no network card")
+    if config.screen:
+        raise UsageError("--screen: a paravirtual guest has no screen and no keyboard, only its console")
     frames, vcpu = _deprivileged_vcpu(parts, PARA_FRAMES)
     domain = _domain_of(parts, ParaWing(start.offered_features(config.transport)))
     start.load(
@@ -190,8 +195,8 @@ def _modules(parts: _Parts) -> tuple[Module, ...]:
 
 def _attach_devices(
     parts: _Parts, domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
-) -> LocalApic:
-    """A PC's devices; the CPU's interrupt controller of them."""
+) -> Board:
+    """A PC's devices."""
     from pvisor.vmm.board import build_board
 
     timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
@@ -203,4 +208,4 @@ def _attach_devices(
     for disk in disks:
         parts.owned.callback(disk.close)
     switch = parts.switch or Switch() if config.net else None
-    return build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch).apic
+    return build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch, at_keyboard=config.screen)

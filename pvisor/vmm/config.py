@@ -58,6 +58,8 @@ class DomainConfig:
     """Functions of the guest whose calls are counted as operations."""
     name: str = ""
     disks: tuple[DiskConfig, ...] = ()
+    screen: bool = False
+    """The user sits at the PC: what is typed goes to its keyboard, not to its serial port."""
 
     @property
     def module_files(self) -> tuple[ModuleFile, ...]:
@@ -148,3 +150,5 @@ class RunResult:
     """Accesses by guest-physical address where there is neither RAM nor a device."""
     n_unclaimed_mmio_elsewhere: int = 0
     """Those to further addresses, when there were too many to name."""
+    screen: tuple[str, ...] = ()
+    """The text on a PC's screen at the end: without blanks at the ends of lines, and empty lines below."""

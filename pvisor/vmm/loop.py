@@ -31,7 +31,7 @@ MAX_DEADLINES_ASLEEP = 50_000
 """After so many deadlines, none of which woke the guest, nothing will: a timer that it has masked goes on."""
 
 HOST_WAIT_S = 0.1
-"""How long the host sleeps at a stretch while it waits for input: so long a signal may go unheard."""
+"""How long the host sleeps at a stretch: so long a signal may go unheard."""
 
 IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
 BUDGET_USED = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest used up its instructions (--max-insns)")
@@ -43,6 +43,7 @@ class RunLoop:
     """Runs one domain's vCPU to the domain's end.
 
     `on_kick` says why a kick came: an Ending, or None to go on. `drain_trace` empties a full trace.
+    `is_viewed`: somebody looks at the guest's screen, so time that it sleeps passes for him too.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class RunLoop:
         *,
         on_kick: Callable[[], Ending | None],
         drain_trace: Callable[[], None],
+        is_viewed: bool = False,
     ) -> None:
         self._domain = domain
         self._vcpu = vcpu
         self._on_kick = on_kick
         self._drain_trace = drain_trace
+        self._is_viewed = is_viewed
         self._hook_outcome: Outcome | DomainCrash = Outcome.RESUME
         vcpu.on_hook_exit = self._hook_server()
 
@@ -100,7 +103,7 @@ class RunLoop:
     def _wait(self) -> Ending | None:
         """The vCPU waits: virtual time moves on, from deadline to deadline, until one of them wakes it.
 
-        Where somebody may type to wake it, the time goes by as fast as the host's.
+        Where somebody may type to wake it, or looks at its screen, the time goes by as fast as the host's.
         """
         domain, vcpu, timers = self._domain, self._vcpu, self._domain.timers
         n_asleep = 0
@@ -110,28 +113,29 @@ class RunLoop:
             watched = [watch for watch in domain.watches if watch.hold()] if vcpu.virtual_if else []
             due_ns = timers.next_due_ns if vcpu.virtual_if else None
             if watched:
-                self._wait_for_host(due_ns)
-            elif due_ns is not None:
-                vcpu.skip_to(due_ns)
-                n_asleep += 1
-            else:
+                self._pass_time(due_ns, domain.input.wait)
+            elif due_ns is None:
                 break
+            elif self._is_viewed:
+                self._pass_time(due_ns, time.sleep)
+            else:
+                vcpu.skip_to(due_ns)
+            n_asleep += not watched
+            ending = self._on_kick()
+            if ending is not None:
+                domain.end(ending)
             timers.run_due()
             for watch in watched:
                 watch.release()
         domain.end(IDLE)
         return domain.ending
 
-    def _wait_for_host(self, due_ns: int | None) -> None:
-        """Sleep until somebody types, or the deadline; a signal is heard in between."""
+    def _pass_time(self, due_ns: int | None, wait: Callable[[float], object]) -> None:
+        """Let the host wait until the deadline, or for something else; a signal is heard in between."""
         now_ns, begun_ns = self._domain.timers.now(), time.monotonic_ns()
-        left_s = HOST_WAIT_S if due_ns is None else min(HOST_WAIT_S, max(0, due_ns - now_ns) / NS_PER_S)
-        self._domain.input.wait(left_s)
-        if due_ns is not None:
-            self._vcpu.skip_to(min(due_ns, now_ns + time.monotonic_ns() - begun_ns))
-        ending = self._on_kick()
-        if ending is not None:
-            self._domain.end(ending)
+        wait(HOST_WAIT_S if due_ns is None else min(HOST_WAIT_S, max(0, due_ns - now_ns) / NS_PER_S))
+        passed_ns = now_ns + time.monotonic_ns() - begun_ns
+        self._vcpu.skip_to(passed_ns if due_ns is None else min(due_ns, passed_ns))
 
     def _stopped(self, reason: int) -> Outcome:
         """The hypervisor wanted its CPU back."""

@@ -6,12 +6,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
 from pvisor.domain.outcome import STATUS_INTERRUPTED, EndedBy, Ending
 from pvisor.errors import UsageError
+from pvisor.full.screen import Picture
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.machine.switch import Switch
 from pvisor.vmm.builder import Machine, build
@@ -22,6 +24,8 @@ from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
 UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]
 """Takes trace records (`pv_record`) in order."""
+Viewer = Callable[[Callable[[], Picture]], AbstractContextManager[object]]
+"""Looks at a PC's screen while it runs. Any thread may call the function that it is given."""
 
 
 def run_domain(
@@ -32,23 +36,25 @@ def run_domain(
     trace: TraceSink | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     switch: Switch | None = None,
+    viewer: Viewer | None = None,
 ) -> RunResult:
     """Build a domain, run it to its end, and tell what happened.
 
-    `interrupted` is asked when a signal has kicked the vCPU. Raises UsageError and GuestRefused before the
-    guest runs; a crash of the guest is a result, a mistake of ours an exception. A console that raises
-    BrokenPipeError has lost its reader, which ends the run as an interruption.
+    `interrupted` is asked when a signal has kicked the vCPU; `viewer` is for a guest that has a screen.
+    Raises UsageError and GuestRefused before the guest runs; a crash of the guest is a result, a mistake of
+    ours an exception. A console that raises BrokenPipeError has lost its reader, which ends the run as an
+    interruption.
     """
     console = console or ConsoleOutput()
     machine = build(config, console, input or NoInput(), switch=switch)
     try:
-        return _run(machine, config, console, trace, interrupted)
+        return _run(machine, config, console, trace, interrupted, viewer)
     finally:
         machine.close()
 
 
 def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: TraceSink | None,
-         interrupted: Callable[[], bool]) -> RunResult:  # fmt: skip
+         interrupted: Callable[[], bool], viewer: Viewer | None) -> RunResult:  # fmt: skip
     vcpu, domain = machine.vcpu, machine.domain
     names = _watch(machine, config.watch)
     time_is_over = threading.Event()
@@ -66,13 +72,15 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
 
     if trace is not None:
         vcpu.start_trace()
-    loop = RunLoop(domain, vcpu, on_kick=on_kick, drain_trace=drain)
+    is_viewed = viewer is not None and machine.screen is not None
+    loop = RunLoop(domain, vcpu, on_kick=on_kick, drain_trace=drain, is_viewed=is_viewed)
     timer = _start_timer(vcpu, config.timeout_s, time_is_over)
     if interrupted():
         vcpu.kick()  # a signal that came before there was a vCPU to kick
     begun = time.monotonic_ns()
     try:
-        ending = loop.run()
+        with _viewing(machine, viewer):
+            ending = loop.run()
     except BrokenPipeError:
         ending = UNHEARD
     finally:
@@ -103,7 +111,15 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         n_deadlines=domain.timers.n_acted,
         unclaimed_mmio=dict(machine.mmio.unclaimed) if machine.mmio else {},
         n_unclaimed_mmio_elsewhere=machine.mmio.n_unclaimed_elsewhere if machine.mmio else 0,
+        screen=machine.screen.picture(domain.memory).written() if machine.screen else (),
     )
+
+
+def _viewing(machine: Machine, viewer: Viewer | None) -> AbstractContextManager[object]:
+    screen, memory = machine.screen, machine.domain.memory
+    if viewer is None or screen is None:
+        return nullcontext()
+    return viewer(lambda: screen.picture(memory))
 
 
 def _start_timer(vcpu: UnicornVcpu, timeout_s: float | None, over: threading.Event) -> threading.Timer | None:

@@ -3,26 +3,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
-import os
-import pty
-import select
 import signal
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.support import command, environment
+from tests.cli.terminal import terminal
 from tests.guests.shelf import Shelf
 
 MODES = ("full", "para")
-LFLAG, CC = 3, 6
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -82,57 +77,10 @@ def test_compare_can_be_interrupted(guests: Shelf) -> None:
         assert child.stderr.read() == b"pvisor: interrupted\n"
 
 
-class Terminal:
-    """A pvisor on a terminal of its own, as its controlling one."""
-
-    def __init__(self, *words: str | Path) -> None:
-        self.master, slave = pty.openpty()
-        self.slave = slave
-        self.before = termios.tcgetattr(slave)
-        self.child = subprocess.Popen(
-            command(*words), stdin=slave, stdout=slave, stderr=slave, env=environment(),
-            start_new_session=True, preexec_fn=self._control,
-        )  # fmt: skip
-        self.text = b""
-
-    def _control(self) -> None:
-        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
-
-    def read_until(self, words: bytes) -> None:
-        """Wait for words on the screen."""
-        deadline = time.monotonic() + 30
-        while words not in self.text:
-            assert time.monotonic() < deadline, self.text
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.text += os.read(self.master, 4096)
-
-    def type(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self.master, keys)
-
-    def close(self) -> None:
-        """End all."""
-        with contextlib.suppress(ProcessLookupError):
-            self.child.kill()
-        self.child.wait()
-        os.close(self.master)
-        os.close(self.slave)
-
-
-@contextlib.contextmanager
-def terminal(*words: str | Path) -> Iterator[Terminal]:
-    """A terminal for the time of a test."""
-    it = Terminal(*words)
-    try:
-        yield it
-    finally:
-        it.close()
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_keys_go_to_the_guest_and_only_there(guests: Shelf, mode: str) -> None:
     with terminal("run", guests("echo", mode)) as it:
-        _wait_for_keys_as_typed(it)
+        it.wait_for_keys_as_typed()
         it.type(b"hi\x1c\n")  # Ctrl-\ is a key like others
         it.read_until(b"you said: hi\x1c\r\n")
         assert it.child.wait(30) == 0
@@ -140,19 +88,11 @@ def test_keys_go_to_the_guest_and_only_there(guests: Shelf, mode: str) -> None:
         assert termios.tcgetattr(it.slave) == it.before
 
 
-def _wait_for_keys_as_typed(it: Terminal) -> None:
-    deadline = time.monotonic() + 30
-    while termios.tcgetattr(it.slave)[LFLAG] & (termios.ECHO | termios.ICANON):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert termios.tcgetattr(it.slave)[LFLAG] & termios.ISIG
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_ctrl_c_on_a_terminal(guests: Shelf, mode: str) -> None:
     with terminal("run", guests("endless", mode)) as it:
         it.read_until(b"for ever\r\n")
-        _wait_for_keys_as_typed(it)
+        it.wait_for_keys_as_typed()
         it.type(b"\x03")
         assert it.child.wait(30) == 130
         it.read_until(b"pvisor: interrupted\r\n")

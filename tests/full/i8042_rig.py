@@ -17,9 +17,11 @@ class Rig:
         self.levels = [False]
         self.n_resets = 0
         self.a20: list[bool] = []
+        self.is_heard = True
         self.chip = KeyboardController(
-            self._line, self.clock.timers, input or Typed(), self._reset, self.a20.append
-        )
+            self._line, self.clock.timers, input or Typed(), self._reset, self.a20.append,
+            lambda: self.is_heard,
+        )  # fmt: skip
 
     def _line(self, level: bool) -> None:
         if level != self.levels[-1]:

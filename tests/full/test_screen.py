@@ -90,6 +90,22 @@ def test_attributes(rig: Rig) -> None:
     assert (PALETTE[6], PALETTE[14]) == ("#aa5500", "#ffff55")
 
 
+def test_what_was_written(rig: Rig) -> None:
+    """Without blanks at the ends of lines, nor empty lines below; those above stay."""
+    assert rig.screen.picture(rig.memory).written() == ()
+    rig.show(2, 3, b"two  words  ")
+    rig.show(4, 0, b"\0\xff ")
+    assert rig.screen.picture(rig.memory).written() == ("", "", "   two  words")
+
+
+def test_pictures_are_equal_when_they_look_the_same(rig: Rig) -> None:
+    before = rig.screen.picture(rig.memory)
+    rig.memory.write(TEXT_GPA + 4000, b"beyond")
+    assert rig.screen.picture(rig.memory) == before
+    rig.set(0x0F, 1)
+    assert rig.screen.picture(rig.memory) != before
+
+
 def test_the_start_address_scrolls_and_wraps(rig: Rig) -> None:
     rig.show(0, 0, b"first")
     rig.show(1, 0, b"second")

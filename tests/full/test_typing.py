@@ -7,6 +7,7 @@ import string
 
 import pytest
 
+from pvisor.full.keyboard import N_READS_OF_A_POLL, UNHEARD_NS
 from pvisor.full.keys import CODES, PLAIN, SHIFTED, TRANSLATION, Key, Stroke, encode, strokes_of
 from pvisor.machine.console import POLL_NS
 from tests.full.i8042_rig import Rig
@@ -178,6 +179,36 @@ def test_a_terminal_is_polled_at_a_measured_pace() -> None:
     live.data = b"x"
     rig.chip.watch.release()
     assert rig.irq
+
+
+def test_nobody_types_while_it_would_not_be_heard() -> None:
+    rig = Rig(Typed(b"ab"))
+    rig.is_heard = False
+    rig.clock.advance(10 * UNHEARD_NS)
+    assert rig.drain() == b"", "what a kernel throws away when it starts"
+    rig.command(0x60, 0x61)
+    assert rig.drain() == b""
+    rig.clock.advance(10 * UNHEARD_NS)
+    assert rig.levels == [False]
+    rig.is_heard = True
+    rig.clock.advance(UNHEARD_NS)
+    assert rig.irq
+    assert rig.get() == 0x1E
+
+
+def test_who_reads_again_and_again_waits_for_a_key() -> None:
+    rig = Rig(Typed(b"ab"))
+    rig.is_heard = False
+    rig.clock.advance(2000)
+    for _ in range(N_READS_OF_A_POLL - 1):
+        assert not rig.status() & 1
+    rig.command(0xAE)
+    for _ in range(N_READS_OF_A_POLL - 1):
+        assert not rig.status() & 1, "a command in between: it was not waiting"
+    assert rig.status() & 1
+    assert rig.drain() == b"\x1e\x9e"
+    reads = [rig.get() for _ in range(N_READS_OF_A_POLL - 1)]
+    assert reads == [0x9E] * (N_READS_OF_A_POLL - 2) + [0x30], "the data can be polled, too"
 
 
 def test_nobody_types_without_input() -> None:
