@@ -71,7 +71,7 @@ int pv_shadow_open(pv_vcpu *v, uint32_t first_table, uint32_t n_tables)
     uint64_t table = s->forget_root = new_table(e);
     for (int level = 0; level < 3; level++) {
         uint64_t below = new_table(e);
-        entries_of(e, table)[0] = below | ENTRY_P | ENTRY_AD;
+        entries_of(e, table)[0] = below | ENTRY_P | ENTRY_U | ENTRY_AD;
         table = below;
     }
     s->forget_entry = table;

@@ -223,7 +223,7 @@ void forget_frame(struct engine *e, uint32_t frame)
 
     /* Unicorn finds a frame's translations by an address that leads to it (2.1.4: uc_ctl_remove_cache). */
     uint64_t *entry = (uint64_t *)(e->hv + (s->forget_entry - HV_BASE));
-    *entry = frame * PAGE_BYTES | ENTRY_P | ENTRY_AD;
+    *entry = frame * PAGE_BYTES | ENTRY_P | ENTRY_U | ENTRY_AD; /* in ring 3, too: a fault here is not seen */
     write_register(e, UC_X86_REG_CR3, &s->forget_root);
     unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), 0ull, PAGE_BYTES);
     write_register(e, UC_X86_REG_CR3, &e->v.cr3);
