@@ -46,10 +46,11 @@ class Stopwatch:
     def write(self, data: bytes) -> None:
         """Bytes of the guest, as they come."""
         now = time.perf_counter()
-        if data == b"<":
-            self._begun = now
-        elif data == b">":
-            self.timed.seconds.append(now - self._begun)
+        for mark in data:
+            if mark == ord("<"):
+                self._begun = now
+            elif mark == ord(">"):
+                self.timed.seconds.append(now - self._begun)
         self.timed.output += data
 
 

@@ -20,10 +20,11 @@ struct slot *find_slot(struct engine *e, uint64_t address)
     return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
 }
 
-static uint64_t key_of(const struct engine *e, uint64_t address, uint32_t hflags)
+/* What is added to an address for its key; it changes with the epoch and with the mode. */
+void set_key_bits(struct engine *e)
 {
-    uint64_t mode = (uint64_t)(hflags & HF_CS64) << 33 | (uint64_t)(hflags & HF_CS32) << 45 | (uint64_t)(hflags & 2) << 49;
-    return address ^ (e->epoch | mode);
+    uint64_t mode = (uint64_t)(e->mode & HF_CS64) << 33 | (uint64_t)(e->mode & HF_CS32) << 45 | (uint64_t)(e->mode & 2) << 49;
+    e->key_bits = e->epoch | mode;
 }
 
 /* A number that no key bears yet. */
@@ -38,6 +39,7 @@ void take_epoch(struct engine *e)
         e->last_epoch = EPOCH;
     }
     e->epoch = e->last_epoch;
+    set_key_bits(e);
 }
 
 /* Any address, in any address space, may hold other code from now on. */
@@ -171,8 +173,7 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
 /* The ring is 1 or 3, and 3 is not that of virtual-8086 mode. */
 static inline bool is_deprivileged(struct engine *e)
 {
-    uint32_t cpl = current_hflags(e) & HF_CPL;
-    return cpl == 1 || (cpl == 3 && !(*state32(e, e->at.eflags) & RFLAGS_VM));
+    return e->mode & 1 && !(e->mode & 2 && *state32(e, e->at.eflags) & RFLAGS_VM);
 }
 
 /* The block's size, as its slot has it, and its instructions are credited. A leaf but for what is rare. */
@@ -204,7 +205,12 @@ void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     (void)uc;
     struct engine *e = user;
     const struct slot *slot = find_slot(e, address);
-    uint64_t key = e->block_key = key_of(e, address, current_hflags(e));
+    uint32_t mode = current_hflags(e) & (HF_CPL | HF_CS32 | HF_CS64);
+    if (unlikely(mode != e->mode)) {
+        e->mode = mode;
+        set_key_bits(e);
+    }
+    uint64_t key = e->block_key = address ^ e->key_bits;
     if (likely(slot->key == key && slot->size_bytes == size))
         enter_block(e, address, slot, slot->size_bytes);
     else

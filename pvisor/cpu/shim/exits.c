@@ -139,6 +139,22 @@ static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, con
     return reason;
 }
 
+/* CLI and STI served with no more than they look at, where nobody records or times the exit. */
+static bool serve_quickly(struct engine *e, uint32_t reason, uint64_t rip)
+{
+    native_handler *handler = e->native[reason];
+    if (!handler || e->records || e->v.time_exits || *state32(e, e->at.eflags) & RFLAGS_TF)
+        return false;
+    e->v.exit.reason = reason;
+    e->v.exit.next_rip = rip + 1;
+    if (!handler(e))
+        return false;
+    e->v.counters[reason].count++;
+    e->v.counters[reason].native++;
+    e->v.exits_total++;
+    return true;
+}
+
 /* CLI and STI: one byte says all, so the exit needs no more than that. */
 static bool quick_trap(struct engine *e, uint64_t rip)
 {
@@ -155,6 +171,8 @@ static bool quick_trap(struct engine *e, uint64_t rip)
         e->v.insns--;
     else
         uncredit_from(e, linear);
+    if (likely(serve_quickly(e, reason, rip)))
+        return true;
     open_exit(e, reason, rip, rip + 1);
     e->v.exit.vector = VECTOR_GP;
     e->v.exit.error_code = 0;
@@ -210,18 +228,11 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
         x->n_insn = fetch(e, linear, x->insn, 16); /* the page may be none that runs: it is not remembered */
 }
 
-static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
+/* Exceptions and INT n that are not a plain #GP of CLI or STI. */
+static __attribute__((noinline)) void interrupt(struct engine *e, uint32_t vector, uint32_t error, bool tried)
 {
-    (void)uc;
-    struct engine *e = user;
-    state_load(e);
-    *state32(e, e->at.old_exception) = (uint32_t)-1;
-    if (unlikely(e->stopping)) {
-        state_store(e);
-        return; /* the block of an IN or OUT that ended the run runs on, but to no effect */
-    }
-    uint32_t error = *state32(e, e->at.error_code);
-    bool stepped = e->window_step && vector == VECTOR_DB && !*state32(e, e->at.exception_is_int);
+    bool is_int = *state32(e, e->at.exception_is_int);
+    bool stepped = e->window_step && vector == VECTOR_DB && !is_int;
     end_window_step(e);
     follow_if(e);
     leave_shadow(e);
@@ -230,10 +241,23 @@ static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
             open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
             stop(e);
         }
-    } else if (unlikely(*state32(e, e->at.exception_is_int)))
+    } else if (unlikely(is_int))
         soft_int(e, vector, e->v.regs->rip);
-    else if (vector != VECTOR_GP || error || !quick_trap(e, e->v.regs->rip))
+    else if (tried || vector != VECTOR_GP || error || !quick_trap(e, e->v.regs->rip))
         fault(e, vector, error);
+}
+
+static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    state_load(e);
+    *state32(e, e->at.old_exception) = (uint32_t)-1;
+    uint32_t error = *state32(e, e->at.error_code);
+    bool quick = vector == VECTOR_GP && !error && !e->stopping && !e->window_step && !*state32(e, e->at.exception_is_int);
+    /* When the run is stopping, the block of an IN or OUT that ended it runs on, but to no effect. */
+    if (!(quick && quick_trap(e, e->v.regs->rip)) && !e->stopping)
+        interrupt(e, vector, error, quick);
     state_store(e);
 }
 

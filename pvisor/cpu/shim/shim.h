@@ -93,7 +93,8 @@ struct engine {
     uint64_t epoch;            /* changes whenever an address may hold other code */
     uint64_t last_epoch;       /* the latest that was given out */
     uint64_t generation;       /* changes when all epochs given out so far are void */
-    uint64_t block_key;
+    uint64_t key_bits, block_key;
+    uint32_t mode;             /* of the last block: ring, and the width of its code, as hflags have them */
     uint64_t block_address;
     uint32_t block_bytes, block_insns;
     uint64_t code_page, code_epoch;
@@ -229,6 +230,7 @@ void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 void refresh_limit(struct engine *e);
 void new_epoch(struct engine *e);
 void take_epoch(struct engine *e);
+void set_key_bits(struct engine *e);
 uint32_t insns_before(struct engine *e, uint64_t rip);
 
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */

@@ -23,7 +23,8 @@ static bool sti(struct engine *e)
     step_to(e, e->v.exit.next_rip);
     if (was_clear) {
         e->v.sti_insns = e->v.insns;
-        refresh_limit(e);
+        if (unlikely(e->v.event_pending))
+            refresh_limit(e);
     }
     return true;
 }

@@ -18,6 +18,6 @@ void set_guest_rflags(struct engine *e, uint64_t rflags)
     v->virtual_if = (rflags & RFLAGS_IF) != 0;
     cpu_of(e)->iopl = rflags >> 12 & 3;
     pv_set_rflags(v, (rflags & FLAGS_KEPT & ~(uint64_t)RFLAGS_IOPL) | 2);
-    if (was_masked && v->virtual_if)
+    if (was_masked && v->virtual_if && v->event_pending)
         refresh_limit(e); /* an event may have waited for it */
 }
