@@ -44,17 +44,17 @@ class TalkingSwitch(Switch):
             self.station.send(said)
 
 
-def run_in_qemu(elf: Path, capture: Path, timeout_s: float = 60) -> tuple[int, bytes]:
+def run_in_qemu(elf: Path, capture: Path, timeout_s: float = 60, options: str = "") -> tuple[int, bytes]:
     """Exit status and console of a guest whose card has the station at the other end; frames go to a file."""
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with here, there:
-        options = (
+        cable = (
             f"-netdev socket,id=n0,fd={there.fileno()} {CARD} "
             f"-object filter-dump,id=f0,netdev=n0,file={capture}"
         )
         threading.Thread(target=_serve, args=(here,), daemon=True).start()
         done = subprocess.run(
-            [*QEMU.split(), *options.split(), "-kernel", str(elf)],
+            [*QEMU.split(), *options.split(), *cable.split(), "-kernel", str(elf)],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False,
             pass_fds=[there.fileno()],
         )  # fmt: skip

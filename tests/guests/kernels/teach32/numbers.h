@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* System calls: the number in EAX, arguments in EBX, ECX, EDX; the result in EAX. */
+#pragma once
+enum {
+	SYS_EXIT = 1, SYS_FORK, SYS_READ, SYS_WRITE, SYS_OPEN, SYS_CLOSE, SYS_WAIT, SYS_EXEC, SYS_GETPID, SYS_KILL,
+	SYS_SBRK, SYS_YIELD, SYS_SLEEP, SYS_UPTIME, SYS_SYNC, SYS_ASK, SYS_PANIC, SYS_OFF, N_SYSTEM_CALLS
+};
+enum { ASK_FREE_FRAMES, ASK_COPIES, ASK_DISK_INTERRUPTS, ASK_DEPTH };
