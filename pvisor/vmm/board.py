@@ -101,8 +101,9 @@ def _interrupts(
 
     pair = pic.Pic(to_lint0)
     local_apic = apic.LocalApic(
-        domain.timers, set_cpu_line, pair.acknowledge, lambda vector: io_apic.end_of_interrupt(vector)
-    )
+        domain.timers, set_cpu_line, pair.acknowledge,
+        lambda vector: io_apic.end_of_interrupt(vector), refuse_nmi,
+    )  # fmt: skip
     io_apic = ioapic.IoApic(local_apic.receive, local_apic.virtual_wire)
     for base, chip in ((pic.MASTER, pair.master), (pic.SLAVE, pair.slave), (pic.ELCR, pair.elcr)):
         ioports.attach(base, pic.N_IOPORTS, chip)
@@ -168,3 +169,8 @@ def set_a20(is_open: bool) -> None:
     """Address line 20. Raises DomainCrash when the guest closes the gate: memory would wrap at 1 MiB."""
     if not is_open:
         raise DomainCrash("the guest closed the A20 gate, which is not supported: it stays open")
+
+
+def refuse_nmi() -> None:
+    """The CPU's NMI input. Raises DomainCrash: a guest that is sent one would wait for it for ever."""
+    raise DomainCrash("the guest sent its CPU an NMI, which is not supported")

@@ -13,6 +13,7 @@ from pvisor.vmm.run import run_domain
 from tests.qemu import pc
 
 pytestmark = pytest.mark.needs_gcc
+BUDGET = 60_000_000  # more than a tick at 18.2 Hz
 
 LAST_BYTES_OF_THE_ADDRESS_SPACE = (64, r"""
 static uint64_t d3[512] __attribute__((aligned(4096))), d2[512] __attribute__((aligned(4096)));
@@ -84,14 +85,39 @@ int main(void)
 }
 """)
 
+NMI_TO_ITSELF = (32, r"""
+int main(void)
+{
+    print("go\n");
+    *(volatile uint32_t *)0xfee00310 = *(volatile uint32_t *)0xfee00020;
+    *(volatile uint32_t *)0xfee00300 = 0x4400;
+    print("no NMI\n");
+    return 0;
+}
+""")
+NMI_BY_THE_TIMERS_PIN = (32, r"""
+static void io_apic(uint32_t index, uint32_t value)
+{
+    *(volatile uint32_t *)0xfec00000 = index;
+    *(volatile uint32_t *)0xfec00010 = value;
+}
+int main(void)
+{
+    io_apic(0x14, 0x400);
+    print("go\n");
+    for (;;)
+        __asm__ volatile("pause");
+}
+""")
 
-def run(guest: tuple[int, str], folder: Path) -> RunResult:
+
+def run(guest: tuple[int, str], folder: Path, mode: str = "full") -> RunResult:
     """Build a guest from its text, and run it with a budget."""
     bits, text = guest
     source = folder / "guest.c"
     source.write_text(f'#include "pc.h"\n{text}')
     elf = pc.build_source(source, bits, folder)
-    return run_domain(DomainConfig(elf, mode="full", max_insns=2_000_000))
+    return run_domain(DomainConfig(elf, mode=mode, max_insns=BUDGET))
 
 
 def test_an_instruction_that_ends_the_address_space(tmp_path: Path) -> None:
@@ -118,3 +144,12 @@ def test_exceptions_without_end_are_ended(tmp_path: Path) -> None:
 
 def test_code_of_16_bits_is_decoded_as_such(tmp_path: Path) -> None:
     assert run(CODE_OF_16_BITS, tmp_path).output == b"back\n"
+
+
+@pytest.mark.parametrize("mode", ["full", "emu"])
+@pytest.mark.parametrize("guest", [NMI_TO_ITSELF, NMI_BY_THE_TIMERS_PIN], ids=["ipi", "pin"])
+def test_an_nmi_is_refused_by_name(tmp_path: Path, guest: tuple[int, str], mode: str) -> None:
+    """It is not lost without a word: a guest that waits for it would wait for ever."""
+    result = run(guest, tmp_path, mode)
+    assert (result.output, result.ending.ended_by) == (b"go\n", EndedBy.CRASH)
+    assert "NMI" in result.ending.reason
