@@ -41,34 +41,18 @@ static bool swapgs(struct engine *e)
     return step_over(e, e->v.exit.insn + 3);
 }
 
-static void answer_tsc(struct engine *e, bool is_rdtscp)
+/* RDTSC, and RDTSCP where exit.value says so. The engine's hook steps over it. */
+static bool rdtsc(struct engine *e)
 {
     const pv_cpu *c = cpu_of(e);
+    if (!is_pc(e))
+        return false;
     uint64_t *gpr = e->v.regs->gpr, tsc = e->v.exit.virtual_ns + c->tsc_offset;
     gpr[RAX] = (uint32_t)tsc;
     gpr[RDX] = tsc >> 32;
-    if (is_rdtscp)
+    if (e->v.exit.value)
         gpr[RCX] = (uint32_t)c->tsc_aux;
-}
-
-/* Inside the engine's hook, which steps over the instruction. */
-static bool rdtsc(struct engine *e)
-{
-    if (!is_pc(e))
-        return false;
-    answer_tsc(e, e->v.exit.value);
     return true;
-}
-
-/* Of user code, where a trap stands in its place. */
-static bool user_rdtsc(struct engine *e)
-{
-    const pv_exit *x = &e->v.exit;
-    if (!is_pc(e) || x->n_insn < 3 || x->insn[0] != 0x0f || (cpu_of(e)->cr4 & CR4_TSD && in_user_code(e)))
-        return false;
-    bool is_rdtscp = x->insn[1] == 0x01;
-    answer_tsc(e, is_rdtscp);
-    return step_over(e, x->insn + (is_rdtscp ? 3 : 2));
 }
 
 const struct native full_cpu_natives[] = {
@@ -76,6 +60,5 @@ const struct native full_cpu_natives[] = {
     {"sti", PV_EXIT_STI, 0, 0, sti},
     {"swapgs", PV_EXIT_SWAPGS, 0, 0, swapgs},
     {"rdtsc", PV_EXIT_RDTSC, 0, 0, rdtsc},
-    {"user_rdtsc", PV_EXIT_USER_RDTSC, 0, 0, user_rdtsc},
 };
 const uint32_t n_full_cpu_natives = sizeof full_cpu_natives / sizeof full_cpu_natives[0];
