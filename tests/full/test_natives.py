@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from pvisor.cpu.exits import ExitReason as R
-from pvisor.cpu.unicorn_engine import native_names
+from pvisor.cpu.unicorn_engine import native_names, start_engine
 from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, RSP
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain
@@ -103,6 +106,21 @@ def n_native(result: RunResult, native: str) -> int:
 def test_no_native_handler_is_forgotten_here() -> None:
     devices = {name for name in EVERY if name.startswith(("ata_", "uart_"))}
     assert SERVED.keys() | {"event_window"} == GUESTS_OF.keys() == set(EVERY) - devices
+
+
+@pytest.mark.slow
+@pytest.mark.needs_gcc
+@pytest.mark.skipif("PVISOR_REPAIR" in os.environ, reason="this is the run that the test below starts")
+def test_the_other_repair_changes_nothing(repo_root: Path) -> None:
+    """There no single page of the TLB is dropped, and the state is a copy."""
+    other = "context" if start_engine().repair == "state" else "state"
+    chosen = "plain or paging or code or user_exceptions or syscall"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen, __file__],
+        cwd=repo_root, env={**os.environ, "PVISOR_REPAIR": other},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
 # --- the plain cases are served natively

@@ -45,14 +45,21 @@ static void dispatch(struct engine *e, native_handler *handler)
     }
 }
 
-/* The bytes of the exiting instruction: Python's decoder needs them, and native handlers of #GP and #UD. */
-static void read_code(struct engine *e, uint64_t linear)
+/*
+ * The bytes of the exiting instruction: Python's decoder needs them, and native handlers of #GP and #UD. Where a
+ * patch has trapped, its first byte is the guest's own.
+ */
+static void read_code(struct engine *e, uint64_t linear, bool is_privileged)
 {
     pv_exit *x = &e->v.exit;
     const uint8_t *code = code_at(e, linear);
     x->n_insn = code ? 16 : fetch(e, linear, x->insn, 16);
     if (likely(code != NULL))
         memcpy(x->insn, code, 16);
+    if (is_privileged && x->insn[0] == HLT) {
+        uint8_t original = code ? original_at(e, code) : original_byte(e, linear);
+        x->insn[0] = original ? original : HLT;
+    }
 }
 
 /* --- exceptions and INT n -------------------------------------------------------------------------- */
@@ -95,8 +102,13 @@ static void soft_int(struct engine *e, uint32_t vector, uint64_t next_rip)
         hypercall(e, next_rip - 2, next_rip);
         return;
     }
-    uint8_t bytes[2];
-    bool two = fetch(e, linear_of(e, next_rip - 2), bytes, 2) == 2 && bytes[0] == 0xcd && bytes[1] == vector;
+    uint8_t copy[2] = {0};
+    const uint8_t *code = code_at(e, linear_of(e, next_rip - 2));
+    if (unlikely(!code)) {
+        fetch(e, linear_of(e, next_rip - 2), copy, 2);
+        code = copy;
+    }
+    bool two = code[0] == 0xcd && code[1] == vector;
     uint64_t rip = next_rip - (two ? 2 : 1);
     uncredit_from(e, linear_of(e, rip)); /* it retires when its handler is entered; INTO may stand in mid-block */
     open_exit(e, PV_EXIT_SOFT_INT, rip, next_rip);
@@ -202,11 +214,7 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
     uncredit_from(e, linear);
     x->n_insn = 0;
     if (vector == VECTOR_GP || vector == VECTOR_UD)
-        read_code(e, linear);
-    if (vector == VECTOR_GP && !error && x->insn[0] == HLT) {
-        uint8_t original = original_byte(e, linear);
-        x->insn[0] = original ? original : HLT;
-    }
+        read_code(e, linear, vector == VECTOR_GP && !error);
     uint32_t reason = reason_of(e, vector, error, x->insn, x->n_insn);
     open_exit(e, reason, rip, is_simple(reason) ? rip + length_of_simple(x->insn) : 0);
     x->vector = reason == PV_EXIT_INVALID_OPCODE ? VECTOR_UD : vector;

@@ -104,9 +104,13 @@ int on_rdtsc(uc_engine *uc, void *user)
     if (e->stopping)
         return 1;
     state_load(e);
-    uint8_t opcode[2] = {0};
-    fetch(e, linear_of(e, e->v.regs->rip), opcode, 2);
-    e->v.exit.value = opcode[1] == 0x01; /* RDTSCP is 0F 01 F9, RDTSC 0F 31 */
+    uint8_t copy[2] = {0};
+    const uint8_t *code = code_at(e, linear_of(e, e->v.regs->rip));
+    if (unlikely(!code)) {
+        fetch(e, linear_of(e, e->v.regs->rip), copy, 2);
+        code = copy;
+    }
+    e->v.exit.value = code[1] == 0x01; /* RDTSCP is 0F 01 F9, RDTSC 0F 31 */
     serve_in_hook(e, PV_EXIT_RDTSC);
     state_store(e);
     return 1;

@@ -188,6 +188,11 @@ static const char *try_repair(enum pv_repair repair)
             probed.at = t->e.at;
         }
         close_engine(&t->e);
+        if (!wrong && repair == PV_REPAIR_STATE) {
+            memset(&t->e, 0, sizeof t->e);
+            probe_page_flush(&t->e, pages);
+            close_engine(&t->e);
+        }
     }
     free(copies);
     free(pages);

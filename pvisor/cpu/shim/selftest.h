@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between state.c, selftest.c and engine.c: finding the CPU state of an engine. */
+/* Between state.c, selftest.c, tlb.c and engine.c: what is found out about an engine's insides. */
 #ifndef PV_SELFTEST_H
 #define PV_SELFTEST_H
 #include "shim.h"
@@ -12,10 +12,16 @@ bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_b
 bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes);
 void close_engine(struct engine *e);
 
-/* What the probe guest found out; filled once by pv_self_test. */
+typedef void page_flush(void *cpu, uint64_t gva);
+
+void probe_page_flush(struct engine *e, uint8_t *pages);
+
+/* What the probe guests found out; filled once by pv_self_test. */
 struct probed {
     enum pv_repair repair;
     struct state_layout at;
+    page_flush *flush_page;    /* NULL: there is none to rely on */
+    uint32_t cpu_before_state; /* where its parameter is, in bytes */
 };
 extern struct probed probed;
 #endif

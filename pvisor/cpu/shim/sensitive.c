@@ -150,14 +150,20 @@ void undo_patches(struct engine *e, uint32_t frame)
     s->originals[frame] = NULL;
 }
 
-/* The first byte of the instruction that a patch replaced, or 0 where there is no patch. */
-uint8_t original_byte(struct engine *e, uint64_t linear)
+/* The first byte of the instruction that a patch at this place in RAM replaced, or 0 where there is no patch. */
+uint8_t original_at(struct engine *e, const uint8_t *host)
 {
-    uint64_t physical, rights;
-    if (!e->shadow || !walk(e, linear, &physical, &rights) || physical >= e->ram_bytes)
+    uint64_t physical = (uint64_t)(host - e->ram);
+    if (!e->shadow || physical >= e->ram_bytes)
         return 0;
     const uint8_t *originals = e->shadow->originals[physical / PAGE_BYTES];
     return originals ? originals[physical & (PAGE_BYTES - 1)] : 0;
+}
+
+uint8_t original_byte(struct engine *e, uint64_t linear)
+{
+    uint64_t physical, rights;
+    return walk(e, linear, &physical, &rights) && physical < e->ram_bytes ? original_at(e, e->ram + physical) : 0;
 }
 
 uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever)

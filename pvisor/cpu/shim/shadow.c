@@ -253,7 +253,7 @@ void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint6
     bool lost = (was & ENTRY_P) && ((was ^ *entry) & ENTRY_FRAME || (was & ~*entry & (ENTRY_W | ENTRY_U)) ||
                                     (~was & *entry & ENTRY_NX));
     if (lost)
-        pv_flush_tlb(v);
+        flush_page(e, gva);
     if ((was & ENTRY_P) && !(was & ENTRY_NX) && ((was ^ *entry) & ENTRY_FRAME))
         new_epoch(e);
     bool known = (was & ENTRY_P) && !((was ^ *entry) & ENTRY_FRAME);
@@ -293,11 +293,13 @@ void pv_shadow_drop(pv_vcpu *v, uint64_t gva)
     bool code = large || !(*entry & ENTRY_NX);
     if (large == 22)
         drop_table(e, gva ^ 0x200000);
-    if (large)
+    if (large) {
         drop_table(e, gva);
-    else
+        pv_flush_tlb(v);
+    } else {
         *entry = 0;
+        flush_page(e, gva);
+    }
     if (code)
         new_epoch(e);
-    pv_flush_tlb(v);
 }

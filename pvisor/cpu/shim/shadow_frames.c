@@ -50,6 +50,8 @@ void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t s
         uint64_t *entry = shadow_entry(e, root, alias->page & ~ROOT_BITS);
         if (entry && (*entry & ENTRY_P) && (*entry & ENTRY_FRAME) / PAGE_BYTES == frame) {
             *entry = (*entry & ~clear) | set;
+            if ((alias->page & ROOT_BITS) == s->current) /* a change of roots empties the TLB */
+                flush_page(e, alias->page & ~ROOT_BITS);
             link = &alias->next;
         } else {
             uint32_t gone = *link;
@@ -58,7 +60,6 @@ void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t s
             s->free_alias = gone;
         }
     }
-    pv_flush_tlb(&e->v);
 }
 
 /* --- W^X */

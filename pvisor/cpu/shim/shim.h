@@ -11,7 +11,7 @@
  *   trace.c        records, counters     decode.c    instruction lengths (capstone)
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
  *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
- *   sensitive.c    instructions that x86 does not trap
+ *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
 #ifndef PV_SHIM_H
@@ -183,6 +183,10 @@ void close_shadow(struct engine *e);
 bool patch_block(struct engine *e, uint64_t address, uint32_t size);
 void undo_patches(struct engine *e, uint32_t frame);
 uint8_t original_byte(struct engine *e, uint64_t linear);
+uint8_t original_at(struct engine *e, const uint8_t *host);
+
+/* --- tlb.c */
+void flush_page(struct engine *e, uint64_t gva);
 
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
