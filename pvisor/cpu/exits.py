@@ -75,6 +75,7 @@ class ExitReason(IntEnum):
     ENGINE_ERROR = 53
     HOOK_STOP = 54
     VM86 = 55
+    ENGINE_ABORT = 56
 
     @property
     def label(self) -> str:
@@ -89,7 +90,7 @@ class ExitReason(IntEnum):
         return ExitClass.TRAP if self < ExitReason.BUDGET else ExitClass.STOP
 
 
-N_REASONS = 56
+N_REASONS = 57
 """Length of a table indexed by reason."""
 
 VECTOR_NAMES = {

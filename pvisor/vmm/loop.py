@@ -159,6 +159,8 @@ class RunLoop:
             return domain.end(ending) if ending is not None else Outcome.RESUME
         if reason == ExitReason.VM86:
             raise DomainCrash("IRET to virtual-8086 mode, which is not supported")
+        if reason == ExitReason.ENGINE_ABORT:
+            raise DomainCrash(f"the engine cannot translate the guest's code near {vcpu.exit.rip:#x}")
         if reason == ExitReason.ENGINE_ERROR:
             raise RuntimeError(f"the engine cannot go on: {vcpu.error}")
         return domain.wing.handlers[reason](domain, vcpu, vcpu.exit)

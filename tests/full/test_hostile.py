@@ -153,3 +153,21 @@ def test_an_nmi_is_refused_by_name(tmp_path: Path, guest: tuple[int, str], mode:
     result = run(guest, tmp_path, mode)
     assert (result.output, result.ending.ended_by) == (b"go\n", EndedBy.CRASH)
     assert "NMI" in result.ending.reason
+
+
+CODE_THAT_ENDS_THE_TRANSLATOR = (64, r"""
+int main(void)
+{
+    print("go\n");
+    __asm__ volatile(".byte 0xf0, 0x0f, 0xab, 0xc8"); /* lock bts eax, ecx: #UD by the manual */
+    return 0;
+}
+""")
+
+
+@pytest.mark.parametrize("mode", ["full", "emu"])
+def test_code_over_which_the_engine_aborts_ends_its_domain_only(tmp_path: Path, mode: str) -> None:
+    for _ in range(2):
+        result = run(CODE_THAT_ENDS_THE_TRANSLATOR, tmp_path, mode)
+        assert (result.output, result.ending.ended_by) == (b"go\n", EndedBy.CRASH)
+        assert "cannot translate" in result.ending.reason

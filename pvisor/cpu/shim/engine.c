@@ -77,7 +77,7 @@ void close_engine(struct engine *e)
     close_shadow(e);
     if (e->context)
         unicorn.context_free(e->context);
-    if (e->uc)
+    if (e->uc && !e->lost)
         unicorn.close(e->uc);
     e->context = NULL;
     e->uc = NULL;
@@ -97,6 +97,7 @@ pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, voi
         pv_close(&e->v);
         return NULL;
     }
+    catch_aborts();
     install_hooks(e);
     refresh_limit(e);
     return &e->v;

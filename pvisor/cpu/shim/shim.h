@@ -103,6 +103,7 @@ struct engine {
     struct tail tails[N_TAILS];
 
     bool window_step;          /* RFLAGS.TF is ours, for the one instruction in the shadow of STI or MOV SS */
+    bool lost;                 /* Unicorn called abort() in this engine: it is not run, and not freed, again */
     bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
     bool exit_open;            /* v.exit waits to be completed (counted, traced, answered) */
     bool served_natively;
@@ -297,6 +298,7 @@ void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user
 int on_cpuid(uc_engine *uc, void *user);
 int on_rdtsc(uc_engine *uc, void *user);
 void stop(struct engine *e);
+void catch_aborts(void);
 void complete_exit(struct engine *e);
 uint64_t host_ns(void);
 bool begins_or_ends_operation(struct engine *e, uint64_t address);

@@ -75,8 +75,9 @@ enum pv_exit_reason {
     PV_EXIT_ENGINE_ERROR = 53,
     PV_EXIT_HOOK_STOP = 54,    /* an in_hook exit asked for the end of the run */
     PV_EXIT_VM86 = 55,         /* IRETD entered virtual-8086 mode: Unicorn checks neither ring nor long mode */
+    PV_EXIT_ENGINE_ABORT = 56, /* Unicorn called abort() over the guest's code: the engine is lost (run.c) */
 
-    PV_EXIT_REASONS = 56
+    PV_EXIT_REASONS = 57
 };
 
 /* Structs of virtual CPUs and devices that native handlers work on, too: indices into pv_vcpu.device. */
@@ -215,7 +216,7 @@ typedef struct pv_vcpu {
     pv_exit exit;              /* [S], its answer fields [H] */
     uint64_t deadline_ns;      /* [H] virtual time of the next DEADLINE exit */
     void *device[8];           /* [H] by enum pv_device; NULL: its native handlers do not serve */
-    pv_counter counters[56];   /* [S] by reason */
+    pv_counter counters[57];   /* [S] by reason */
     uint64_t exits_total;      /* [S] */
     pv_registers *regs;        /* [S] valid while the vCPU is stopped or inside an exit */
     char error[256];           /* [S] what ENGINE_ERROR means */
