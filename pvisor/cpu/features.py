@@ -57,7 +57,8 @@ _BASE: Mapping[int, CpuidLeaf] = MappingProxyType(
     {
         0x0: (0x15, _VENDOR[0], _VENDOR[1], _VENDOR[2]),
         0x1: (_SIGNATURE, 0x0001_0800, _ECX_1, _EDX_1),  # CLFLUSH line of 8 * 8 bytes, one logical processor
-        0x15: (1, TSC_HZ // 1_000_000, 1_000_000, 0),  # TSC = 1 MHz crystal * EBX / EAX
+        # TSC = crystal * EBX / EAX; the local APIC's timer counts the same crystal (SDM 3A 10.5.4).
+        0x15: (1, 1, TSC_HZ, 0),
         0x8000_0000: (0x8000_0008, 0, 0, 0),
         0x8000_0001: (0, 0, LAHF64, NX | GIB_PAGES | RDTSCP | LONG_MODE),
         0x8000_0002: _four(_BRAND[0:16]),

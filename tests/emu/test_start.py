@@ -46,6 +46,25 @@ int main(void)
     assert result.output == entry + b"an MSR that is not there: 0x0\n"
 
 
+def test_msrs_are_as_firmware_leaves_them_and_as_full_has_them(tmp_path: Path) -> None:
+    """MTRRcap, MISC_ENABLE, MTRRs (SDM 4, table 2-2): Linux turns PAT off where the MTRRs are."""
+    text = """
+int main(void)
+{
+    static const unsigned msrs[] = {0xfe, 0x1a0, 0x2ff, 0x250, 0x258, 0x259, 0x268, 0x26f, 0x277, 0x200};
+    for (unsigned i = 0; i < sizeof msrs / sizeof msrs[0]; i++) {
+        show("MSR", msrs[i]);
+        show("  is", rdmsr(msrs[i]));
+    }
+    return 0;
+}
+"""
+    elf = build_text(text, 64, tmp_path)
+    found = run_domain(DomainConfig(elf, "emu")).output
+    assert b"MSR: 0x1a0\n  is: 0x1\nMSR: 0x2ff\n  is: 0xc06\nMSR: 0x250\n  is: 0x606060606060606\n" in found
+    assert found == run_domain(DomainConfig(elf, "full")).output
+
+
 def test_a_timeout_ends_an_endless_guest(tmp_path: Path) -> None:
     elf = build_text("int main(void) { for (;;) ; }", 64, tmp_path)
     assert run_domain(DomainConfig(elf, "emu", timeout_s=0.2)).ending.status == 124

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 enum { MSR_EFER = 0xc0000080u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4 };
+#define WRITE_BACK 0x0606060606060606ull
 
 /* 32-bit protected mode, flat, no paging. Unicorn opens its CPU in long mode, which clearing CR0.PG leaves. */
 static bool enter_protected_mode(struct engine *e)
@@ -27,6 +28,22 @@ static bool enter_protected_mode(struct engine *e)
             set_segment(e, i, &data);
     *state32(e, e->at.hflags) |= HF_PE;
     return !pv_set_rflags(&e->v, 2);
+}
+
+/* What firmware leaves in MSRs where Unicorn's CPU begins with 0: the same as full/msrs.py and full/state.py have. */
+static bool set_firmware_msrs(struct engine *e)
+{
+    static const uc_x86_msr values[] = {
+        {0x1a0, 1},     /* IA32_MISC_ENABLE: fast strings */
+        {0x2ff, 0xc06}, /* IA32_MTRR_DEF_TYPE: all of memory is write-back, in the fixed ranges, too */
+        {0x250, WRITE_BACK}, {0x258, WRITE_BACK}, {0x259, WRITE_BACK}, {0x268, WRITE_BACK}, {0x269, WRITE_BACK},
+        {0x26a, WRITE_BACK}, {0x26b, WRITE_BACK}, {0x26c, WRITE_BACK}, {0x26d, WRITE_BACK}, {0x26e, WRITE_BACK},
+        {0x26f, WRITE_BACK},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        if (write_register(e, UC_X86_REG_MSR, &values[i]))
+            return false;
+    return true;
 }
 
 void repair_tr(struct engine *e)
@@ -76,7 +93,7 @@ struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char 
     bool opened = open_cpu(e, PV_REPAIR_STATE, ram, ram_bytes);
     if (opened)
         lane->cpu = find_cpu_object(e->uc, e->state);
-    if (opened && lane->cpu && enter_protected_mode(e)) {
+    if (opened && lane->cpu && enter_protected_mode(e) && set_firmware_msrs(e)) {
         *wrong = NULL;
         install_lane_hooks(e);
         refresh_limit(e);
