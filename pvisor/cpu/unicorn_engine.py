@@ -207,6 +207,10 @@ class UnicornVcpu:
         """The real privilege level; never 0 when guest code runs."""
         return int(lib.pv_cpl(self.v))
 
+    def linear(self, rip: int) -> int:
+        """The linear address of code: outside 64-bit code RIP counts from the base of CS."""
+        return int(lib.pv_linear(self.v, rip))
+
     def segment(self, index: int) -> Segment:
         """A segment register with its hidden part."""
         s = ffi.new("pv_segment *")

@@ -234,10 +234,8 @@ class FullWing:
 
     def _page_fault(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """The shadow lacks an entry, and gets it; or a device lies there; or the fault is the guest's."""
-        segment = vcpu.segment(CS)
-        linear_rip = exit.rip if segment.flags & LONG else exit.rip + segment.base & U32_MAX
         try:
-            self.paging.fill(exit.cr2, access_of(exit.error_code), linear_rip)
+            self.paging.fill(exit.cr2, access_of(exit.error_code), self._vcpu.linear(exit.rip))
         except GuestFault as fault:
             if fault.vector == PF:
                 exit.ops[1] = fault.error_code or 0

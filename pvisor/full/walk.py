@@ -97,7 +97,7 @@ class GuestTables:
         self, gva: int, access: Access, table: int, shifts: tuple[int, ...], width: int, level: int
     ) -> Mapping:
         state = self._state
-        nxe = state.efer & EFER_NXE
+        reserved = BEYOND_PHYSICAL if state.efer & EFER_NXE else BEYOND_PHYSICAL | NX
         read = self._memory.read_u64_or_0 if width == 8 else self._memory.read_u32_or_0
         index_mask = 0x1FF if width == 8 else 0x3FF
         rights, no_execute = W | U, 0
@@ -109,17 +109,16 @@ class GuestTables:
             entry = read(at)
             if not entry & P:
                 raise self._fault(gva, access, 0)
-            is_large = bool(entry & PS) and shift in (30, 21, 22)
+            is_large = False
             if width == 8:
-                if (
-                    entry & BEYOND_PHYSICAL
-                    or (entry & NX and not nxe)
-                    or (shift == 39 and entry & PS)
-                    or (is_large and entry & ((1 << shift) - 1) & ~0x1FFF)
-                ):
+                if entry & PS and shift > 12:
+                    is_large = shift < 39
+                    if not is_large or entry & ((1 << shift) - 1) & ~0x1FFF:
+                        raise self._fault(gva, access, FAULT_P | FAULT_RSVD)
+                if entry & reserved:
                     raise self._fault(gva, access, FAULT_P | FAULT_RSVD)
                 no_execute |= entry & NX
-            elif is_large:
+            elif entry & PS and shift == 22:
                 is_large = bool(state.cr4 & CR4_PSE)
                 if is_large and entry & 1 << 21:
                     raise self._fault(gva, access, FAULT_P | FAULT_RSVD)

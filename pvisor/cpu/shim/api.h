@@ -31,6 +31,7 @@ int pv_set_rflags(pv_vcpu *v, uint64_t rflags);
 void pv_set_segment(pv_vcpu *v, int index, const pv_segment *segment);
 void pv_get_segment(pv_vcpu *v, int index, pv_segment *segment);
 uint32_t pv_cpl(pv_vcpu *v);
+uint64_t pv_linear(pv_vcpu *v, uint64_t rip); /* the linear address of code */
 int pv_get_vector(pv_vcpu *v, int index, uint64_t halves[2]); /* XMM0 to XMM15, the low half first */
 int pv_set_vector(pv_vcpu *v, int index, const uint64_t halves[2]);
 int pv_set_cr0(pv_vcpu *v, uint64_t guest_bits);

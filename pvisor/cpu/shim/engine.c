@@ -151,6 +151,11 @@ void pv_get_segment(pv_vcpu *v, int index, pv_segment *segment)
     memcpy(&segment->flags, cache + 20, 4);
 }
 
+uint64_t pv_linear(pv_vcpu *v, uint64_t rip)
+{
+    return linear_of((struct engine *)v, rip);
+}
+
 uint32_t pv_cpl(pv_vcpu *v)
 {
     return current_hflags((struct engine *)v) & HF_CPL;
