@@ -213,6 +213,8 @@ def test_the_plain_case_is_native(native: str, start: Start) -> None:
 
 NOT_ACCESSED, NOT_ACCESSED_CODE, NOT_ACCESSED_3, NOT_ACCESSED_CODE_3 = 0x40, 0x48, 0x70, 0x78
 """Segments of the usual table whose accessed bit is clear."""
+BOTH_WIDTHS = 0x90
+"""A code segment of 64 bits and 32 bits at once."""
 
 RARE: tuple[Start, ...] = (
     Start(b"\x8e\xd0", gpr={RAX: NOT_ACCESSED}),
@@ -220,6 +222,10 @@ RARE: tuple[Start, ...] = (
     Start(b"\x48\xcf", stack=(USER + 0x10, NOT_ACCESSED_CODE_3 | 3, 0x202, w.USER_STACK, w.DATA3 | 3)),
     Start(b"\x48\xcf", stack=(USER + 0x10, w.CODE3 | 3, 0x202, w.USER_STACK, NOT_ACCESSED_3 | 3)),
     Start(b"\xcd\x30", gates={0x30: (KERNEL + 0x180, NOT_ACCESSED_CODE, 0x8E, 0)}),
+    Start(b"\xcd\x30", gates={0x30: (KERNEL + 0x180, BOTH_WIDTHS, 0x8E, 0)}),
+    Start(b"\x48\xcf", stack=(KERNEL + 0x10, BOTH_WIDTHS, 0x202, w.KERNEL_STACK, w.DATA0)),
+    Start(b"\x8e\xd8", gpr={RAX: w.DATA3}, gdt_limit=w.DATA3 + 6),
+    Start(b"\x8e\xd8", gpr={RAX: w.DATA3}, gdt_limit=w.DATA3 + 7),
     Start(b"\xcd\x30", mode="pae", user=True, gates=GATE_OF_USERS, tss={8: NOT_ACCESSED}),
     Start(b"\xcd\x30", user=True, gates={0x30: (USER + 0x180, w.CODE3 | 3, 0xEE, 0)},
           pages={w.USER_STACK - 0x1000: w.U}),
@@ -232,6 +238,12 @@ RARE: tuple[Start, ...] = (
     Start(b"\xfa\xfb", user=True, iopl=3),
     Start(b"\x0f\x22\xd8", mode="pae", gpr={RAX: w.DATA & ~0xFFF}),
     Start(b"\x88\x03", gpr={RBX: w.MEMORY_BYTES}),
+    # call 1f; lea 0x34(%rip), %rsp; int $0x30; 1: ret. The frame falls upon the handler, which has run.
+    Start(bytes.fromhex("e813000000 488d2534000000 cd30 909090909090 90909090 c3"), pages={KERNEL: w.W | w.D},
+          gates={0x30: (KERNEL + 0x818, w.CODE0, 0x8E, 0)}),
+    # mov (%rbx), %al; pushf, onto the entry of that page; mov %rcx, %cr3; mov (%rbx), %al
+    Start(bytes.fromhex("8a03 9c 0f22d9 8a03"),
+          gpr={RBX: w.DATA, RCX: w.TABLES, RSP: w.TABLES + 0x3000 + w.DATA // 0x1000 * 8 + 8}),
 )  # fmt: skip
 
 

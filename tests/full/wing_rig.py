@@ -104,6 +104,8 @@ class Start:
     """Offset -> 32-bit word."""
     tss_limit: int = 0x67
     idt_limit: int = 0xFFF
+    gdt_limit: int | None = None
+    """That of the whole table, if it is not given."""
     cr0: int = 0
     cr4: int = 0
     """Bits that are turned over."""
@@ -148,6 +150,8 @@ class WingRig:
                 self.wing.state.pdpte[i] = entry
         for name, value in start.fields.items():
             setattr(self.wing.state, name, value)
+        if start.gdt_limit is not None:
+            self.wing.state.gdtr.limit = start.gdt_limit
 
     def close(self) -> None:
         self.vcpu.close()
