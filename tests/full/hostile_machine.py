@@ -48,7 +48,8 @@ class HostileMachine:
         settings.setdefault("memory_bytes", MEMORY_BYTES)
         self.console = ConsoleOutput()
         with patch.object(builder, "HypervisorFrames", self._make_frames):
-            self.machine: Machine = build(DomainConfig(kernel, "full", **settings), self.console, NoInput())
+            config = DomainConfig(kernel, "full", **settings)
+            self.machine: Machine = build(config, self.console, NoInput())
         self.domain, self.vcpu, self.memory = self.machine.domain, self.machine.vcpu, self.machine.domain.memory
         assert isinstance(self.domain.wing, FullWing)
         self.wing = self.domain.wing
@@ -155,7 +156,7 @@ class HostileMachine:
                 yield from self._pages(root, entry & FRAME, shift - 9, below, rights & entry, seen)
 
     def check(self) -> None:
-        """The shadows map guest RAM only, and a frame writable here and executable there only where it is mixed."""
+        """The shadows map guest RAM only; a frame is writable and executable only where it is mixed."""
         writable: dict[int, list[tuple[int, int, bool]]] = {}
         executable: set[int] = set()
         for root, gva, entry, rights in self.shadow_pages():
