@@ -50,7 +50,8 @@ class HostileMachine:
         with patch.object(builder, "HypervisorFrames", self._make_frames):
             config = DomainConfig(kernel, "full", **settings)
             self.machine: Machine = build(config, self.console, NoInput())
-        self.domain, self.vcpu, self.memory = self.machine.domain, self.machine.vcpu, self.machine.domain.memory
+        self.domain, self.vcpu = self.machine.domain, self.machine.vcpu
+        self.memory = self.domain.memory
         assert isinstance(self.domain.wing, FullWing)
         self.wing = self.domain.wing
         self.state = self.wing.state
