@@ -168,7 +168,7 @@ def test_a_crash_report_shows_the_screen(pvisor: Pvisor, built: Any, mode: str) 
     said = pvisor("run", built(TRIPLE_FAULT), "--mode", mode)
     assert said.status == 134
     assert said.out == "by the serial port\n> "
-    shown = re.search(r"^    ES .*\n  screen\n((?:    \|.*\n)*)  \S", said.err, re.MULTILINE)
+    shown = re.search(r"^    ES .*\n(?:.*\n)*?  screen\n((?:    \|.*\n)*)  \S", said.err, re.MULTILINE)
     assert shown is not None, said.err
     assert shown[1] == "    |\n    |  on the screen\n"
 

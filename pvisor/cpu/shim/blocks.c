@@ -90,6 +90,7 @@ void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
 {
     /* The hook is told a linear address; RIP is relative to CS.base outside 64-bit code. */
     uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    e->block_insns = 0; /* none of it has been credited */
     open_exit(e, reason, rip, rip);
     stop(e);
 }

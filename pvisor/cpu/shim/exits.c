@@ -323,8 +323,10 @@ static void on_syscall(uc_engine *uc, void *user)
     if (likely(in_hypercall_page(e, rip))) {
         hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
     } else {
+        /* It ends its block, and may have prefixes; the engine adds its length. */
+        uint64_t length = e->block_address + e->block_bytes - linear_of(e, rip);
         uncredit_from(e, linear_of(e, rip));
-        open_exit(e, PV_EXIT_SYSCALL, rip, rip + 2);
+        open_exit(e, PV_EXIT_SYSCALL, rip, rip + length);
         dispatch(e, e->native[PV_EXIT_SYSCALL]);
     }
     state_store(e);

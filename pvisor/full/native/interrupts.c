@@ -185,7 +185,7 @@ static bool exception(struct engine *e)
 static bool general_protection(struct engine *e)
 {
     const pv_exit *x = &e->v.exit;
-    return is_pc(e) && (x->error_code || !in_64bit_code(e)) && reflect(e, VECTOR_GP, x->error_code);
+    return is_pc(e) && x->n_insn >= 15 && (x->error_code || !in_64bit_code(e)) && reflect(e, VECTOR_GP, x->error_code);
 }
 
 /* #UD; but for INT1, and for RDPMC, which is #GP. */

@@ -28,7 +28,7 @@ bool parse(struct engine *e, struct insn *insn)
     if (mode64 && op < end && (*op & 0xf0) == 0x40)
         insn->rex = *op++;
     insn->op = op;
-    return end - op >= 1;
+    return end - op >= 1 && !is_prefix(*op, mode64);
 }
 
 static int32_t signed_at(const uint8_t *at, uint32_t n_bytes)

@@ -4,7 +4,7 @@
 
 /* The segments that these load without a descriptor, with DPL 0. */
 enum { FLAT_CODE = 0xcf9b00, FLAT_CODE64 = 0xaf9b00, FLAT_DATA = 0xcf9300 };
-enum { SYSRET_FLAGS = 0x3c7fd7, SYSCALL_BYTES = 2 };
+enum { SYSRET_FLAGS = 0x3c7fd7 };
 
 static void enter_flat(struct engine *e, uint32_t code, uint32_t code_flags, uint32_t stack, uint32_t cpl)
 {
@@ -25,7 +25,7 @@ static bool system_call(struct engine *e)
     gpr[R11] = rflags & ~(uint64_t)RFLAGS_RF;
     enter_flat(e, selector, FLAT_CODE64, selector + 8, 0);
     set_guest_rflags(e, rflags & ~(c->fmask | RFLAGS_RF));
-    e->v.regs->rip = c->lstar - SYSCALL_BYTES;
+    e->v.regs->rip = c->lstar - (e->v.exit.next_rip - e->v.exit.rip);
     e->v.insns++;
     return true;
 }
