@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from pvisor.machine.switch import Port, Receive, Switch
@@ -52,19 +53,22 @@ def run_in_qemu(elf: Path, capture: Path, timeout_s: float = 60, options: str = 
             f"-netdev socket,id=n0,fd={there.fileno()} {CARD} "
             f"-object filter-dump,id=f0,netdev=n0,file={capture}"
         )
-        threading.Thread(target=_serve, args=(here,), daemon=True).start()
+        station = threading.Thread(target=_serve, args=(here,), daemon=True)
+        station.start()
         done = subprocess.run(
             [*QEMU.split(), *options.split(), *cable.split(), "-kernel", str(elf)],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False,
             pass_fds=[there.fileno()],
         )  # fmt: skip
         here.shutdown(socket.SHUT_RDWR)
+        station.join(timeout_s)
     assert done.stderr == b""
     return done.returncode, done.stdout
 
 
 def _serve(cable: socket.socket) -> None:
-    while frame := cable.recv(65536):
-        said = answer(frame)
-        if said is not None:
-            cable.send(said)
+    with suppress(BrokenPipeError):  # the answer to a frame that was QEMU's last
+        while frame := cable.recv(65536):
+            said = answer(frame)
+            if said is not None:
+                cable.send(said)

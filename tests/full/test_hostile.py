@@ -13,6 +13,7 @@ from pvisor.vmm.run import run_domain
 from tests.qemu import pc
 
 pytestmark = pytest.mark.needs_gcc
+WAYS = (("full", "native"), ("full", "python"), ("emu", "native"))
 BUDGET = 60_000_000  # more than a tick at 18.2 Hz
 
 LAST_BYTES_OF_THE_ADDRESS_SPACE = (64, r"""
@@ -109,15 +110,30 @@ int main(void)
         __asm__ volatile("pause");
 }
 """)
+CODE_WHOSE_ADDRESSES_WRAP = (32, r"""
+/* As GNU Mach runs before it pages: linked 3 GiB too high, in a segment with a base of 1 GiB. */
+__asm__(".section .apart, \"ax\"; .balign 4096; apart: nop; pushf; pop %eax; nop; cli; sti; cli\n"
+        "str %dx; ljmp $8, $back; .balign 4096; .text");
+int main(void)
+{
+    word flags, task;
+    gdt[6] = 0x40cf9a000000ffffull;
+    print("go\n");
+    __asm__ volatile("ljmp $0x30, $apart + 0xc0000000; back:" : "=a"(flags), "=d"(task) : : "memory", "cc");
+    show("IF", flags & 0x200);
+    show("TR", task & 0xffff);
+    return 0;
+}
+""")
 
 
-def run(guest: tuple[int, str], folder: Path, mode: str = "full") -> RunResult:
+def run(guest: tuple[int, str], folder: Path, mode: str = "full", tier: str = "native") -> RunResult:
     """Build a guest from its text, and run it with a budget."""
     bits, text = guest
     source = folder / "guest.c"
     source.write_text(f'#include "pc.h"\n{text}')
     elf = pc.build_source(source, bits, folder)
-    return run_domain(DomainConfig(elf, mode=mode, max_insns=BUDGET))
+    return run_domain(DomainConfig(elf, mode=mode, tier=tier, max_insns=BUDGET))
 
 
 def test_an_instruction_that_ends_the_address_space(tmp_path: Path) -> None:
@@ -171,3 +187,10 @@ def test_code_over_which_the_engine_aborts_ends_its_domain_only(tmp_path: Path, 
         result = run(CODE_THAT_ENDS_THE_TRANSLATOR, tmp_path, mode)
         assert (result.output, result.ending.ended_by) == (b"go\n", EndedBy.CRASH)
         assert "cannot translate" in result.ending.reason
+
+
+def test_code_whose_addresses_wrap_at_4_gib(tmp_path: Path) -> None:
+    """Base and offset make 32 bits (SDM 3A 3.4), and the page was never used by its own address."""
+    results = [run(CODE_WHOSE_ADDRESSES_WRAP, tmp_path, mode, tier) for mode, tier in WAYS]
+    assert {result.output for result in results} == {b"go\nIF: 0x0\nTR: 0x0\n"}
+    assert len({result.n_instructions for result in results}) == 1

@@ -206,12 +206,15 @@ static inline bool in_user_code(struct engine *e)
     return (current_hflags(e) & HF_CPL) == 3;
 }
 
-/* RIP is relative to CS.base outside 64-bit code; blocks and code bytes are found by linear addresses. */
+/*
+ * RIP is relative to CS.base outside 64-bit code; blocks and code bytes are found by linear addresses. The engine
+ * does not wrap them at 4 GiB when it fetches, so neither is the sum here: the shadow has the page there, too.
+ */
 static inline uint64_t linear_of(struct engine *e, uint64_t rip)
 {
     if (likely(in_64bit_code(e)))
         return rip;
-    return (uint32_t)(rip + *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    return rip + *state64(e, e->at.segs + 24 * SEG_CS + 8);
 }
 
 /* --- walk.c */
