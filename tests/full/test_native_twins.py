@@ -49,7 +49,7 @@ def rarely(values: st.SearchStrategy[Mapping[int, int]]) -> st.SearchStrategy[Ma
 MACHINES = {
     "mode": st.sampled_from(("long", "long", *MODES)),
     "user": st.booleans(),
-    "rflags": st.builds(lambda flags, nt: flags & 0x24_0CD5 | 2 | nt, st.integers(0, 1 << 22),
+    "rflags": st.builds(lambda flags, nt: flags & 0x25_0CD5 | 2 | nt, st.integers(0, 1 << 22),
                         st.sampled_from((0,) * 9 + (1 << 14,))),
     "virtual_if": st.booleans(),
     "iopl": st.sampled_from((0, 0, 3)),

@@ -14,7 +14,7 @@ import pytest
 
 from pvisor.cpu.exits import ExitReason as R
 from pvisor.cpu.unicorn_engine import native_names, start_engine
-from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, RSP
+from pvisor.cpu.vcpu import RAX, RBP, RBX, RCX, RDX, RSP
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain
 from tests.full import wing_rig as w
@@ -213,6 +213,8 @@ def test_the_plain_case_is_native(native: str, start: Start) -> None:
 
 NOT_ACCESSED, NOT_ACCESSED_CODE, NOT_ACCESSED_3, NOT_ACCESSED_CODE_3 = 0x40, 0x48, 0x70, 0x78
 """Segments of the usual table whose accessed bit is clear."""
+WITH_BASE = 0x88
+"""A data segment that begins at 0x20000."""
 BOTH_WIDTHS = 0x90
 """A code segment of 64 bits and 32 bits at once."""
 
@@ -237,6 +239,13 @@ RARE: tuple[Start, ...] = (
     Start(b"\x48\x0f\x07", gpr={RCX: USER + 0x10, 11: 0x302}),
     Start(b"\xfa\xfb", user=True, iopl=3),
     Start(b"\x0f\x22\xd8", mode="pae", gpr={RAX: w.DATA & ~0xFFF}),
+    Start(b"\x0f\x22\xd8", mode="pae", gpr={RAX: w.KERNEL_STACK - 0x100}, stack=(w.TABLES + 0x1003, 0, 0, 0)),
+    Start(b"\x0f\x22\xd8", mode="pae", gpr={RAX: w.KERNEL_STACK - 0x100}, stack=(w.TABLES + 0x1001, 0, 0, 0)),
+    Start(b"\x8e\x03", mode="legacy", data=WITH_BASE, stack=(w.DATA0,), gpr={RBX: w.KERNEL_STACK - 0x2_0100}),
+    Start(b"\x8e\x45\x00", mode="pae", data=WITH_BASE, stack=(w.DATA0,), gpr={RBP: 0x1_0F00}),
+    Start(b"\x0f\x01\x3b", mode="pae", data=WITH_BASE, gpr={RBX: w.DATA}),
+    Start(b"\x0f\x05", user=True, rflags=0x1_0046),
+    Start(b"\x9c", rflags=0x1_0046),
     Start(b"\x88\x03", gpr={RBX: w.MEMORY_BYTES}),
     # call 1f; lea 0x34(%rip), %rsp; int $0x30; 1: ret. The frame falls upon the handler, which has run.
     Start(bytes.fromhex("e813000000 488d2534000000 cd30 909090909090 90909090 c3"), pages={KERNEL: w.W | w.D},

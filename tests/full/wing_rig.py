@@ -82,6 +82,8 @@ class Start:
     user: bool = False
     code: int | None = None
     """The selector of the code that runs, if not the usual one of its ring."""
+    data: int = DATA3
+    """The selector in DS."""
     gpr: Mapping[int, int] = field(default_factory=dict)
     rflags: int = 2
     virtual_if: bool = False
@@ -228,7 +230,8 @@ class WingRig:
         self.wing.paging.switch()
         ring = 3 if start.user else 0
         code = start.code if start.code is not None else CODE3 if start.user else CODE0
-        for index, selector in ((CS, code), (SS, DATA3 if start.user else DATA0), (DS, DATA3), (ES, DATA0)):
+        stack = DATA3 if start.user else DATA0
+        for index, selector in ((CS, code), (SS, stack), (DS, start.data), (ES, DATA0)):
             self._load(index, selector | ring if index in (CS, SS) else selector)
         for index in (FS, GS):
             vcpu.set_segment(index, Segment(0, 0, 0, 0))
@@ -240,9 +243,9 @@ class WingRig:
             gpr[i] = start.gpr.get(i, 0)
         gpr[RSP] = start.gpr.get(RSP, (USER_STACK if start.user else KERNEL_STACK) - 0x100)
         mask = (1 << 8 * start.word_bytes) - 1
-        stack = b"".join((word & mask).to_bytes(start.word_bytes, "little") for word in start.stack)
-        if stack and gpr[RSP] + len(stack) <= MEMORY_BYTES:
-            self.memory.write(gpr[RSP], stack)
+        words = b"".join((word & mask).to_bytes(start.word_bytes, "little") for word in start.stack)
+        if words and gpr[RSP] + len(words) <= MEMORY_BYTES:
+            self.memory.write(gpr[RSP], words)
         flags = start.rflags & ~0x3200 | start.iopl << 12
         self.wing.interrupts.rflags = flags | (0x200 if start.virtual_if else 0)
         vcpu.v.budget = BUDGET
