@@ -31,6 +31,8 @@ SOURCE = Path(__file__).with_name("compute_guest.c")
 CODE, STACK_TOP, TABLES, MEMORY_BYTES = 0x10_0000, 0x20_0000, 0x20_0000, 8 << 20
 ROUNDS = 21
 """About 10^9 instructions."""
+CODE_BUFFER_BYTES = 128 << 20
+"""As the shim's (engine.c): translated code far from the library is slower, and that would be luck."""
 TABLE, AS_CODE, AS_DATA = 3, 0x61, 0x63 | 1 << 63
 
 
@@ -113,6 +115,7 @@ class OnBare:
 
     def __init__(self, code: bytes) -> None:
         self._uc = Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+        self._uc.ctl_set_tcg_buffer_size(CODE_BUFFER_BYTES)
         self._uc.mem_map(0, MEMORY_BYTES)
         for i, table in enumerate(tables(len(code))):
             self._uc.mem_write(TABLES + i * PAGE_BYTES, table)

@@ -14,6 +14,13 @@
  */
 enum { REAL_CR0 = 0x80010033u, REAL_CR4 = 0x620u, REAL_EFER = 0xd01u, MSR_EFER = 0xc0000080u };
 
+/*
+ * Where translated code goes. Unicorn would take 1 GiB, so that the second engine's lies beyond 2 GiB from the
+ * library and each call from translated code into it is an indirect one: guests ran 20 to 40 % slower. When the
+ * buffer is full, everything is translated anew.
+ */
+enum { CODE_BUFFER_BYTES = 128 << 20 };
+
 /* What every engine begins with: a CPU on guest RAM at 0, its general registers 0, its FPU as after FNINIT. */
 bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes)
 {
@@ -22,6 +29,8 @@ bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_b
     e->generation = 1;
     take_epoch(e);
     if (unicorn.open(UC_ARCH_X86, UC_MODE_64, &e->uc))
+        return false;
+    if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1), CODE_BUFFER_BYTES))
         return false;
     if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SANDYBRIDGE))
         return false;

@@ -179,7 +179,7 @@ static bool quick_trap(struct engine *e, uint64_t rip)
     uint32_t reason = code[0] == 0xfa ? PV_EXIT_CLI : code[0] == 0xfb ? PV_EXIT_STI : PV_EXIT_NONE;
     if (!reason)
         return false;
-    if (likely(linear + 1 == e->block_address + e->block_bytes))
+    if (likely(linear + 1 == e->block_address + e->block.bytes))
         e->v.insns--;
     else
         uncredit_from(e, linear);
@@ -296,7 +296,7 @@ static bool on_invalid(uc_engine *uc, void *user)
     }
     bool vmcall = code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xc1;
     if (vmcall && (in_hypercall_page(e, rip) || e->v.raw_vmcall)) {
-        if (rip + 3 != e->block_address + e->block_bytes) {
+        if (rip + 3 != e->block_address + e->block.bytes) {
             uncredit_from(e, rip);
             e->v.insns++;
         }
@@ -324,7 +324,7 @@ static void on_syscall(uc_engine *uc, void *user)
         hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
     } else {
         /* It ends its block, and may have prefixes; the engine adds its length. */
-        uint64_t length = e->block_address + e->block_bytes - linear_of(e, rip);
+        uint64_t length = e->block_address + e->block.bytes - linear_of(e, rip);
         uncredit_from(e, linear_of(e, rip));
         open_exit(e, PV_EXIT_SYSCALL, rip, rip + length);
         dispatch(e, e->native[PV_EXIT_SYSCALL]);
@@ -344,7 +344,7 @@ static void on_sysenter(uc_engine *uc, void *user)
     follow_if(e);
     leave_shadow(e);
     /* It ends its block; the engine adds its length to RIP when the hook returns. */
-    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip);
+    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block.bytes - linear_of(e, rip);
     uncredit_from(e, linear_of(e, rip));
     open_exit(e, PV_EXIT_SYSENTER, rip, rip + length);
     dispatch(e, e->native[PV_EXIT_SYSENTER]);
@@ -355,6 +355,7 @@ static void on_sysenter(uc_engine *uc, void *user)
 /* Every hook covers all addresses (begin > end), none covers memory accesses: those would slow each store. */
 void install_hooks(struct engine *e)
 {
+    e->hflags = state32(e, e->at.hflags);
     uc_hook hook;
     void *block_hook = e->v.repair == PV_REPAIR_CONTEXT ? (void *)on_block_copied : (void *)on_block;
     unicorn.hook_add(e->uc, &hook, UC_HOOK_BLOCK, block_hook, e, 1, 0);

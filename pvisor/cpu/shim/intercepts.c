@@ -23,7 +23,7 @@ void serve_in_hook(struct engine *e, uint32_t reason)
     follow_if(e);
     pv_exit *x = &e->v.exit;
     uint64_t rip = e->v.regs->rip, credited = e->v.insns;
-    uint32_t rest = e->block_insns - insns_before(e, linear_of(e, rip));
+    uint32_t rest = e->block.insns - insns_before(e, linear_of(e, rip));
     e->v.insns = credited - rest;
     open_exit(e, reason, rip, 0);
     x->in_hook = 1;

@@ -58,7 +58,7 @@ void follow_operation(struct engine *e, uint64_t address)
         (struct open_operation){(uint32_t)index, return_address, rsp, e->v.exits_total, e->v.insns};
     /* The return address may have been counted before: make the hook look at it. */
     struct slot *slot = &e->slots[(return_address ^ (return_address >> 13)) & (N_SLOTS - 1)];
-    slot->size_bytes = 0;
+    slot->extent.bytes = 0;
 }
 
 int pv_operation_add(pv_vcpu *v, uint64_t address)

@@ -173,7 +173,6 @@ void shadow_load_root(struct engine *e)
         root->generation = e->generation;
     } else {
         e->epoch = root->epoch;
-        set_key_bits(e);
     }
     e->v.cr3 = root->table;
     write_register(e, UC_X86_REG_CR3, &root->table);

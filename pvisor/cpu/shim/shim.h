@@ -37,21 +37,30 @@ struct state_layout {
     uint32_t eflags, hflags, segs, error_code, exception_is_int, old_exception;
 };
 
-struct slot {              /* instruction count of one translated block */
-    uint64_t key;          /* address ^ epoch */
-    uint32_t size_bytes;   /* 0: empty */
-    uint32_t n_insns;
+struct extent {            /* of one translated block */
+    uint32_t bytes;        /* 0 in a slot: empty */
+    uint32_t insns;
+};
+
+struct slot {
+    uint64_t key;          /* address ^ epoch ^ mode */
+    struct extent extent;
 };
 
 struct tail {              /* instructions before `rip` in the block at `address` */
-    uint64_t key;          /* block address ^ epoch */
+    uint64_t key;          /* of the block */
     uint64_t rip;
     uint32_t before;
     uint32_t used;
 };
 
-/* A key's upper 16 bits, which canonical addresses leave alike: 13 of the epoch, 3 of the mode (blocks.c). */
-#define EPOCH (1ull << 51)
+/*
+ * A key's upper 16 bits, which canonical addresses leave alike. Four are of the mode: the ring and the width of code,
+ * as hflags have them; 12, around them, of the epoch (blocks.c).
+ */
+#define KEY_MODE_SHIFT 48
+#define KEY_MODE_BITS ((uint64_t)(HF_CPL | HF_CS32 | HF_CS64) << KEY_MODE_SHIFT)
+#define EPOCH (1ull << 50)
 #define N_SLOTS 8192u
 #define N_TAILS 2048u
 #define N_OPERATIONS 64u
@@ -84,6 +93,7 @@ struct engine {
     pv_vcpu v;                 /* first: pv_vcpu * and struct engine * are the same address */
     uc_engine *uc;
     uint8_t *state;            /* Unicorn's CPUX86State, live or the context's copy */
+    const uint32_t *hflags;    /* in it */
     uc_context *context;       /* PV_REPAIR_CONTEXT only */
     struct state_layout at;
 
@@ -93,10 +103,9 @@ struct engine {
     uint64_t epoch;            /* changes whenever an address may hold other code */
     uint64_t last_epoch;       /* the latest that was given out */
     uint64_t generation;       /* changes when all epochs given out so far are void */
-    uint64_t key_bits, block_key;
-    uint32_t mode;             /* of the last block: ring, and the width of its code, as hflags have them */
-    uint64_t block_address;
-    uint32_t block_bytes, block_insns;
+    uint64_t block_key, block_address;
+    struct extent block;       /* .insns 0: none of it is credited */
+    uint64_t next_tlb_growth;  /* when v.insns reaches it (tlb.c) */
     uint64_t code_page, code_epoch;
     const uint8_t *code_host;
     struct slot slots[N_SLOTS];
@@ -188,6 +197,7 @@ uint8_t original_at(struct engine *e, const uint8_t *host);
 
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);
+void let_tlb_grow(struct engine *e);
 
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
@@ -238,16 +248,15 @@ void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 void refresh_limit(struct engine *e);
 void new_epoch(struct engine *e);
 void take_epoch(struct engine *e);
-void set_key_bits(struct engine *e);
 uint32_t insns_before(struct engine *e, uint64_t rip);
 
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */
 static inline void uncredit_from(struct engine *e, uint64_t rip)
 {
-    if (!e->block_insns)
+    if (!e->block.insns)
         return; /* it has been left already: a fault of the next fetch comes before the next block begins */
-    e->v.insns -= e->block_insns - insns_before(e, rip);
-    e->block_insns = 0;
+    e->v.insns -= e->block.insns - insns_before(e, rip);
+    e->block.insns = 0;
 }
 
 /* With PV_REMEDY_REGISTERS the guest's CLI, STI and POPF change the real IF, and nobody is told: the field follows. */

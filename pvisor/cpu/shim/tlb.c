@@ -80,6 +80,20 @@ void probe_page_flush(struct engine *e, uint8_t *pages)
     probed.cpu_before_state = (uint32_t)(e->state - cpu);
 }
 
+/*
+ * The engine's TLB begins with 256 entries, and is made larger or smaller, by how many were in use, when it is flushed
+ * (QEMU's accel/tcg/cputlb.c, tlb_mmu_resize_locked). A guest that never changes its address space would keep a
+ * TLB that is too small for ever: so it is flushed now and then, which costs it a thousandth of its time at most.
+ */
+void let_tlb_grow(struct engine *e)
+{
+    enum { PERIOD_INSNS = 1 << 25 };
+    if (e->v.insns < e->next_tlb_growth)
+        return;
+    e->next_tlb_growth = e->v.insns + PERIOD_INSNS;
+    pv_flush_tlb(&e->v);
+}
+
 /* The page's translation in the engine's TLB is forgotten, and perhaps all others. */
 void flush_page(struct engine *e, uint64_t gva)
 {

@@ -31,7 +31,7 @@ bool lane_wants_look(struct engine *e)
 static void leave_block(struct engine *e, uint64_t address)
 {
     uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
-    e->block_insns = 0;
+    e->block.insns = 0;
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
 }
 
@@ -42,7 +42,7 @@ static void deliver_interrupt(struct engine *e, uint64_t address)
     int vector = (int)lane->injected - 1;
     lane->injected = 0;
     lane->n_chain = 0;
-    e->block_insns = 0;
+    e->block.insns = 0;
     refresh_limit(e);
     e->v.regs->rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
     lane->delivering = true;
@@ -66,10 +66,11 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         stop_at_block(e, PV_EXIT_DEADLINE, address);
-    else if (v->insns + e->block_insns > v->budget)
+    else if (v->insns + e->block.insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {
-        v->insns += e->block_insns;
+        v->insns += e->block.insns;
+        let_tlb_grow(e);
         refresh_limit(e);
     }
 }
@@ -80,7 +81,7 @@ void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     struct engine *e = user;
     struct slot *slot = find_slot(e, address);
     uint64_t key = e->block_key = key_of(e, address, slot);
-    if (unlikely(slot->key != key || slot->size_bytes != size)) {
+    if (unlikely(slot->key != key || slot->extent.bytes != size)) {
         if (hook_sites(e, address, size)) {
             leave_block(e, address);
             return;
@@ -90,9 +91,9 @@ void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     if (unlikely(!lane_tr_is_tss(e)))
         repair_tr(e); /* before user code may come by a call gate; delivery looks for itself */
     e->block_address = address;
-    e->block_bytes = size;
-    e->block_insns = slot->n_insns;
-    uint64_t insns = e->v.insns + slot->n_insns;
+    e->block.bytes = size;
+    e->block.insns = slot->extent.insns;
+    uint64_t insns = e->v.insns + slot->extent.insns;
     if (unlikely(insns > e->v.limit))
         look_up(e, address);
     else

@@ -146,7 +146,7 @@ static void open_call(struct engine *e, uint32_t reason, uint64_t rip, uint64_t 
     open_exit(e, reason, rip, next_rip);
     served(e);
     e->v.insns++;
-    e->block_insns = 0;
+    e->block.insns = 0;
 }
 
 /* SDM 2B, SYSCALL; outside 64-bit mode as AMD has it and QEMU does (AMD APM 3). */
@@ -188,7 +188,7 @@ void lane_on_sysenter(uc_engine *uc, void *user)
     struct engine *e = user;
     if (unlikely(e->stopping))
         return;
-    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip);
+    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block.bytes - linear_of(e, rip);
     uint32_t selector = *state32(e, internals.at.sysenter_cs) & 0xfffc;
     if (!selector) {
         internals.raise(e->state, VECTOR_GP, 0);
