@@ -231,7 +231,19 @@ static inline uint64_t linear_of(struct engine *e, uint64_t rip)
 const uint8_t *host_of_physical(struct engine *e, uint64_t physical);
 bool walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
 uint32_t fetch(struct engine *e, uint64_t rip, uint8_t *into, uint32_t n);
-const uint8_t *code_at(struct engine *e, uint64_t rip);  /* 16 readable bytes, or NULL */
+const uint8_t *find_code_page(struct engine *e, uint64_t page);
+
+/* 16 bytes at a linear address without a copy, or NULL: near a page's end, or where nothing is mapped. */
+static inline const uint8_t *code_at(struct engine *e, uint64_t linear)
+{
+    uint64_t offset = linear & (PAGE_BYTES - 1), page = linear - offset;
+    const uint8_t *host = e->code_host;
+    if (unlikely(offset > PAGE_BYTES - 16))
+        return NULL;
+    if (unlikely(e->code_page != page || e->code_epoch != e->epoch) && !(host = find_code_page(e, page)))
+        return NULL;
+    return host + offset;
+}
 
 /* --- pvisor/emu/native */
 void close_lane(struct engine *e);

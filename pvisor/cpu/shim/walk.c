@@ -110,20 +110,14 @@ uint32_t fetch(struct engine *e, uint64_t rip, uint8_t *into, uint32_t n)
     return done;
 }
 
-/* 16 bytes at rip without a copy, or NULL near a page's end; the last page looked at is remembered. */
-const uint8_t *code_at(struct engine *e, uint64_t rip)
+/* The page is remembered: code_at() looks here only for another one. NULL: nothing is mapped. */
+const uint8_t *find_code_page(struct engine *e, uint64_t page)
 {
-    uint64_t offset = rip & (PAGE_BYTES - 1), page = rip - offset;
-    if (offset > PAGE_BYTES - 16)
+    uint64_t physical, rights;
+    const uint8_t *host;
+    if (!walk(e, page, &physical, &rights) || !(host = host_of_physical(e, physical)))
         return NULL;
-    if (unlikely(e->code_page != page || e->code_epoch != e->epoch)) {
-        uint64_t physical, rights;
-        const uint8_t *host;
-        if (!walk(e, page, &physical, &rights) || !(host = host_of_physical(e, physical)))
-            return NULL;
-        e->code_page = page;
-        e->code_epoch = e->epoch;
-        e->code_host = host;
-    }
-    return e->code_host + offset;
+    e->code_page = page;
+    e->code_epoch = e->epoch;
+    return e->code_host = host;
 }

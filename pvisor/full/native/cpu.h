@@ -117,7 +117,14 @@ bool parse_modrm(struct engine *e, const struct insn *insn, const uint8_t *at, s
 uint32_t operand_bytes(struct engine *e, const struct insn *insn);
 uint64_t stack_address(struct engine *e, uint64_t rsp);
 uint64_t moved_stack(struct engine *e, int64_t n_bytes);
-bool step_to(struct engine *e, uint64_t next_rip);
+
+/* Goes on at `next_rip`; the instruction has retired. */
+static inline bool step_to(struct engine *e, uint64_t next_rip)
+{
+    e->v.regs->rip = in_64bit_code(e) ? next_rip : (uint32_t)next_rip;
+    e->v.insns++;
+    return true;
+}
 
 /* Over an instruction whose last byte is before `end` in exit.insn: it has retired. */
 static inline bool step_over(struct engine *e, const uint8_t *end)

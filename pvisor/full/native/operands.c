@@ -118,11 +118,3 @@ uint64_t moved_stack(struct engine *e, int64_t n_bytes)
     uint64_t mask = stack_mask(e), rsp = e->v.regs->gpr[RSP], moved = (rsp + (uint64_t)n_bytes) & mask;
     return mask == 0xffff ? (rsp & ~mask) | moved : moved;
 }
-
-/* Goes on at `next_rip`; the instruction has retired. */
-bool step_to(struct engine *e, uint64_t next_rip)
-{
-    e->v.regs->rip = in_64bit_code(e) ? next_rip : (uint32_t)next_rip;
-    e->v.insns++;
-    return true;
-}
