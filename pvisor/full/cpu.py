@@ -127,7 +127,7 @@ class FullWing:
             ExitReason.SEGMENT_QUERY: self._sensitive.segment_query,
             ExitReason.USER_IO: self._user_io.access,
             ExitReason.USER_RDTSC: self._user_rdtsc,
-            ExitReason.SYSRET: self._calls.sysret,
+            ExitReason.SYSRET: self._sysret,
             ExitReason.SYSEXIT: self._calls.sysexit,
         }
         for reason, emulation in emulations.items():
@@ -328,6 +328,11 @@ class FullWing:
                 state.idtr.base, state.idtr.limit, state.tr.selector, state.ldtr.selector
             )
         return after
+
+    def _sysret(self, exit: Exit, insn: Instruction, next_rip: int) -> None:
+        """SYSRET: TF is looked at behind it, as if SYSCALL had just ended (AMD APM 3, SYSRET)."""
+        self._calls.sysret(exit, insn, next_rip)
+        exit.stepping = self._vcpu.rflags & RFLAGS_TF != 0
 
     def _clts(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         self.control.write_cr0(self.state.cr0 & ~CR0_TS)

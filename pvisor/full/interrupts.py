@@ -218,7 +218,7 @@ class Interrupts:
         return int.from_bytes(self._paging.read_virtual(tr.base + offset, n_bytes), "little")
 
     def _push_frame(self, words: list[int], rsp: int, stack: Segment | None, width: int, cpl: int) -> None:
-        """Write the frame. The CPU pushes downwards: of several words that fault, CR2 names the highest."""
+        """Write the frame, and move the stack pointer."""
         mask = (1 << 8 * width) - 1
         frame = b"".join((word & mask).to_bytes(width, "little") for word in words)
         access = USER_WRITE if cpl == 3 else WRITE
@@ -229,12 +229,7 @@ class Interrupts:
             sp_mask = 0xFFFF_FFFF if segment.flags & DEFAULT_BIG else 0xFFFF
         bottom = rsp - len(frame) & sp_mask
         at = bottom + base & (U64_MAX if width == 8 else 0xFFFF_FFFF)
-        try:
-            self._paging.write_virtual(at, frame, access)
-        except GuestFault:
-            for word_at in reversed(range(at, at + len(frame), width)):
-                self._paging.tables.walk(word_at, access)
-            raise
+        self._paging.push_virtual(at, frame, width, access)
         gpr = self._vcpu.regs.gpr
         gpr[RSP] = bottom if sp_mask != 0xFFFF else gpr[RSP] & ~0xFFFF | bottom
 

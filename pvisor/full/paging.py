@@ -26,6 +26,7 @@ from pvisor.full.state import (
     CR4_PAE,
     EFER_LMA,
     CpuState,
+    GuestFault,
 )
 from pvisor.full.walk import FETCH, READ, USER_FETCH, USER_READ, USER_WRITE, WRITE, Access, GuestTables
 from pvisor.machine.frames import HV_BASE, HypervisorFrames
@@ -171,6 +172,19 @@ class ShadowPaging:
                 for i in range(n):
                     self._mmio.write(gpa + i, 1, data[done + i])
             done += n
+
+    def check_virtual(self, gva: int, n_bytes: int, access: Access) -> None:
+        """Raise the GuestFault that an access would raise."""
+        self._pieces(gva, n_bytes, access)
+
+    def push_virtual(self, gva: int, frame: bytes, width: int, access: Access) -> None:
+        """Write words as pushes do, from the highest on, or none: CR2 names the highest that faults."""
+        try:
+            self.write_virtual(gva, frame, access)
+        except GuestFault:
+            for word_at in reversed(range(gva, gva + len(frame), width)):
+                self.tables.walk(word_at & U64_MAX, access)
+            raise
 
     def _mmio_bytes(self, gpa: int, n_bytes: int) -> bytes:
         return bytes(self._mmio.read(gpa + i, 1) for i in range(n_bytes))

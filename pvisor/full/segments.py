@@ -26,6 +26,8 @@ NOT_SYSTEM, PRESENT, LONG, DEFAULT_BIG, GRANULARITY = 1 << 12, 1 << 15, 1 << 21,
 DPL_SHIFT = 13
 """Bits of a descriptor's second dword (SDM 3A 3.4.5)."""
 
+UPPER_TYPE = 0x1F00
+"""Must be 0 in the last dword of a descriptor of 16 bytes (SDM 3A 5.8.3.1, 7.2.3)."""
 LDT, TSS_AVAILABLE, CALL_GATE = 2, 9, 12
 """Types of system descriptors (SDM 3A table 3-2)."""
 REAL_KERNEL_DPL = 1
@@ -42,6 +44,8 @@ class Descriptor:
     low: int
     flags: int
     base_high: int = 0
+    last: int = 0
+    """The last dword, where a system descriptor has 16 bytes."""
 
     @property
     def dpl(self) -> int:
@@ -132,7 +136,7 @@ class Segmentation:
             return None
         raw = self._paging.read_virtual(base + offset, system_bytes)
         words = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, system_bytes, 4)]
-        return Descriptor(base + offset, words[0], words[1], words[2] if system_bytes == 16 else 0)
+        return Descriptor(base + offset, *words)
 
     def shadow(self, selector: int, descriptor: Descriptor, real_dpl: int | None = None) -> Segment:
         """What the real register gets: the guest's descriptor, its DPL the real one."""
@@ -257,6 +261,8 @@ class Segmentation:
             raise general_protection(selector)
         if not descriptor.flags & PRESENT:
             raise GuestFault(NP, selector & 0xFFFC)
+        if descriptor.last & UPPER_TYPE:
+            raise general_protection(selector)
         busy = descriptor.flags | 1 << 9
         self._paging.write_virtual(descriptor.address + 4, busy.to_bytes(4, "little"))
         _load_system(self._state.tr, selector, descriptor, busy)
@@ -273,6 +279,8 @@ class Segmentation:
             raise general_protection(selector)
         if not descriptor.flags & PRESENT:
             raise GuestFault(NP, selector & 0xFFFC)
+        if descriptor.last & UPPER_TYPE:
+            raise general_protection(selector)
         _load_system(self._state.ldtr, selector, descriptor, descriptor.flags)
 
     def _system_descriptor(self, selector: int) -> Descriptor:

@@ -56,7 +56,7 @@ class SensitiveInstructions:
 
     def pushf(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """PUSHF: the guest's own IF and IOPL; VM and RF are pushed as 0."""
-        n_bytes = self._stack_bytes(insn)
+        n_bytes = self._operands.stack_bytes(insn)
         value = self._interrupts.rflags & ~(RFLAGS_VM | RFLAGS_RF) & (1 << 8 * n_bytes) - 1
         rsp = self._operands.moved_stack(-n_bytes)
         self._operands.write_memory(self._operands.stack_address(rsp), value.to_bytes(n_bytes, "little"))
@@ -65,7 +65,7 @@ class SensitiveInstructions:
 
     def popf(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """POPF: ring 3 changes IOPL never, and IF only where IOPL lets it."""
-        n_bytes = self._stack_bytes(insn)
+        n_bytes = self._operands.stack_bytes(insn)
         at = self._operands.stack_address(self._vcpu.regs.gpr[RSP])
         popped = int.from_bytes(self._operands.read_memory(at, n_bytes), "little")
         old, changes = self._interrupts.rflags, POPPED if n_bytes > 2 else POPPED & 0xFFFF
@@ -76,11 +76,6 @@ class SensitiveInstructions:
         self._interrupts.rflags = old & ~changes & ~RFLAGS_RF | popped & changes
         self._vcpu.regs.gpr[RSP] = self._operands.moved_stack(n_bytes)
         return next_rip
-
-    def _stack_bytes(self, insn: Instruction) -> int:
-        if self._segments.in_64bit_code:
-            return 2 if insn.has_operand_size_prefix else 8
-        return self._operands.operand_bytes(insn)
 
     # --- table registers and CR0
 

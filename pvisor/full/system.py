@@ -83,7 +83,7 @@ class SystemInstructions:
             self._vcpu.shadow_next_block()
 
     def _pop_segment(self, exit: Exit, insn: Instruction) -> None:
-        n_bytes = 2 if insn.has_operand_size_prefix else 8 if self._segments.in_64bit_code else 4
+        n_bytes = self._operands.stack_bytes(insn)
         rsp = self._vcpu.regs.gpr[RSP]
         raw = self._operands.read_memory(self._operands.stack_address(rsp), 2)
         selector = int.from_bytes(raw, "little")

@@ -45,6 +45,12 @@ class SystemOperands:
         is_32 = bool(code & (1 << 21 | DEFAULT_BIG))
         return 2 if insn.has_operand_size_prefix == is_32 else 4
 
+    def stack_bytes(self, insn: Instruction) -> int:
+        """Operand size of a push or a pop: in 64-bit code 8, or 2 by a prefix that REX.W overrules."""
+        if self._segments.in_64bit_code:
+            return 2 if insn.has_operand_size_prefix and not insn.rex_w else 8
+        return self.operand_bytes(insn)
+
     def address_of(self, insn: Instruction, operand: Operand, next_rip: int) -> int:
         """Linear address of a memory operand. Raises GuestFault (#UD) when it is none."""
         if operand.memory is None:
@@ -68,9 +74,7 @@ class SystemOperands:
 
     def check_writable(self, linear: int, n_bytes: int) -> None:
         """Could a store go there? Raises GuestFault. For what must not be half done."""
-        access = USER_WRITE if self._segments.cpl == 3 else WRITE
-        for at in {linear, linear + n_bytes - 1}:
-            self._paging.tables.walk(at & (1 << 64) - 1, access)
+        self._paging.check_virtual(linear, n_bytes, USER_WRITE if self._segments.cpl == 3 else WRITE)
 
     def write(self, insn: Instruction, operand: Operand, value: int, n_bytes: int, next_rip: int) -> None:
         """A register, by its own size, or n_bytes of memory. Raises GuestFault."""

@@ -13,13 +13,14 @@ from pvisor.cpu.vcpu import CS, RSP, SS, Exit, Segment
 from pvisor.errors import DomainCrash
 from pvisor.full.interrupts import Interrupts
 from pvisor.full.paging import ShadowPaging
-from pvisor.full.segments import CALL_GATE, DEFAULT_BIG, LONG, PRESENT, Descriptor, Segmentation
+from pvisor.full.segments import CALL_GATE, DEFAULT_BIG, LONG, PRESENT, UPPER_TYPE, Descriptor, Segmentation
 from pvisor.full.state import (
     NP,
     RFLAGS_IF,
     RFLAGS_IOPL,
     RFLAGS_NT,
     RFLAGS_VM,
+    SS_FAULT,
     CpuState,
     GuestFault,
     general_protection,
@@ -111,8 +112,7 @@ class Transfers:
         high = 0
         if long:
             wide = self._segments.descriptor(selector, system_bytes=16)
-            raw = self._paging.read_virtual(wide.address + 12, 4)
-            if _number(raw) >> 8 & 0x1F:
+            if wide.last & UPPER_TYPE:
                 raise general_protection(selector)
             high = wide.base_high
         if gate.dpl < max(cpl, selector & 3):
@@ -132,31 +132,36 @@ class Transfers:
             raise general_protection(target_selector)
         self._segments.check_code(target_selector, descriptor)
         self._segments.check_target(descriptor, target)
-        self._segments.set_accessed(descriptor)
         inner = is_call and not descriptor.is_conforming and descriptor.dpl < cpl
         new_cpl = descriptor.dpl if inner else cpl
-        if inner:
-            self._call_inner(gate, new_cpl, next_rip)
+        stack = self._inner_stack(new_cpl) if inner else None
+        self._segments.set_accessed(descriptor)
+        if stack is not None:
+            self._call_inner(gate, *stack, next_rip)
         elif is_call:
             self._push([next_rip, self._vcpu.segment(CS).selector], 8 if long else 4, cpl)
         self._segments.load_code(target_selector, descriptor, new_cpl)
         self._vcpu.regs.rip = target
 
-    def _call_inner(self, gate: Descriptor, cpl: int, next_rip: int) -> None:
-        """To a more privileged ring: the TSS's stack, the parameters copied, the old stack pushed."""
+    def _inner_stack(self, cpl: int) -> tuple[Segment, int]:
+        """(SS, stack pointer) that the TSS names for a more privileged ring."""
+        if is_long(self._state):
+            rsp = self._interrupts.tss_word(4 + 8 * cpl, 8)
+            if not is_canonical(rsp):
+                raise GuestFault(SS_FAULT, 0)
+            return self._segments.check_stack(cpl, cpl, True), rsp
+        stack, esp = self._interrupts.protected_stack(cpl)
+        assert stack is not None
+        return stack, esp
+
+    def _call_inner(self, gate: Descriptor, stack: Segment, rsp: int, next_rip: int) -> None:
+        """To a more privileged ring: the parameters copied, the old stack pushed, on the new one."""
         long = is_long(self._state)
         old_ss, old_rsp = self._vcpu.segment(SS), self._vcpu.regs.gpr[RSP]
         old_cs = self._vcpu.segment(CS).selector
-        stack: Segment | None
         if long:
-            rsp = self._interrupts.tss_word(4 + 8 * cpl, 8)
-            if not is_canonical(rsp):
-                raise GuestFault(12, 0)
-            stack = self._segments.check_stack(cpl, cpl, True)
             width, base, parameters = 8, 0, b""
         else:
-            stack, rsp = self._interrupts.protected_stack(cpl)
-            assert stack is not None
             width, base = 4, stack.base
             n_parameters = gate.flags & 0x1F
             mask = 0xFFFF_FFFF if old_ss.flags & DEFAULT_BIG else 0xFFFF
@@ -165,7 +170,7 @@ class Transfers:
         words = [next_rip, old_cs]
         frame = _frame(words, width) + parameters + _frame([old_rsp, old_ss.selector], width)
         rsp = rsp - len(frame) & (U64_MAX if long else 0xFFFF_FFFF)
-        self._paging.write_virtual(rsp + base & (U64_MAX if long else 0xFFFF_FFFF), frame, WRITE)
+        self._paging.push_virtual(rsp + base & (U64_MAX if long else 0xFFFF_FFFF), frame, width, WRITE)
         self._vcpu.set_segment(SS, stack)
         self._vcpu.regs.gpr[RSP] = rsp
 
@@ -294,7 +299,7 @@ class Transfers:
         frame = _frame(words, n_bytes)
         rsp = self._operands.moved_stack(-len(frame))
         access = USER_WRITE if cpl == 3 else WRITE
-        self._paging.write_virtual(self._operands.stack_address(rsp), frame, access)
+        self._paging.push_virtual(self._operands.stack_address(rsp), frame, n_bytes, access)
         self._vcpu.regs.gpr[RSP] = rsp
 
 

@@ -115,6 +115,7 @@ struct modrm {
 bool parse(struct engine *e, struct insn *insn);
 bool parse_modrm(struct engine *e, const struct insn *insn, const uint8_t *at, struct modrm *m);
 uint32_t operand_bytes(struct engine *e, const struct insn *insn);
+uint32_t stack_bytes(struct engine *e, const struct insn *insn);
 uint64_t stack_address(struct engine *e, uint64_t rsp);
 uint64_t moved_stack(struct engine *e, int64_t n_bytes);
 

@@ -99,6 +99,12 @@ uint32_t operand_bytes(struct engine *e, const struct insn *insn)
     return insn->rex & 8 ? 8 : insn->has_operand_prefix ? 2 : 4;
 }
 
+/* Of a push or a pop: 64-bit code has no 4, and there REX.W overrules the prefix. */
+uint32_t stack_bytes(struct engine *e, const struct insn *insn)
+{
+    return insn->has_operand_prefix && !(insn->rex & 8) ? 2 : in_64bit_code(e) ? 8 : 4;
+}
+
 /* 64-bit code has a 64-bit stack; else the B flag of SS says (SDM 1 6.2.3). */
 static uint64_t stack_mask(struct engine *e)
 {

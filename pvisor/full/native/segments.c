@@ -166,10 +166,9 @@ static bool move(struct engine *e, const struct insn *insn)
 static bool pop(struct engine *e, const struct insn *insn, int index, const uint8_t *end)
 {
     uint16_t selector;
-    int64_t n_bytes = insn->has_operand_prefix ? 2 : in_64bit_code(e) ? 8 : 4;
     if (!read_guest(e, stack_address(e, e->v.regs->gpr[RSP]), &selector, 2, at_level(e, READ)))
         return false;
-    return load(e, index, selector, moved_stack(e, n_bytes), end);
+    return load(e, index, selector, moved_stack(e, stack_bytes(e, insn)), end);
 }
 
 static bool segment_load(struct engine *e)

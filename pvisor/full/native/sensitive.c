@@ -5,12 +5,6 @@
 /* What POPF takes from the stack (SDM 2B, POPF): all but VM, RF, VIF, VIP and what is reserved. */
 enum { POPPED = 0x247fd5 };
 
-/* Bytes on the stack: 64-bit code has no 4. */
-static uint32_t stack_bytes(struct engine *e, const struct insn *insn)
-{
-    return insn->has_operand_prefix ? 2 : in_64bit_code(e) ? 8 : 4;
-}
-
 static bool pushf(struct engine *e)
 {
     struct insn insn;
