@@ -162,7 +162,7 @@ def test_events(start: Start) -> None:
 
 LOADS = insns(
     "8ed8 8ec0 8ed0 8ee0 8ee8 8ec8 668ed8 8e1b 8e4310 8e940b40000000 8e2424 648e1b 1f 07 17 661f "
-    "0fa1 0fa9 660fa1 418ed8 8e5d00 c503 8e1d00000000 448ed8 678e1b 8ef8"
+    "0fa1 0fa9 660fa1 480fa1 66480fa9 418ed8 8e5d00 c503 8e1d00000000 448ed8 678e1b 8ef8"
 )
 
 
@@ -179,7 +179,7 @@ def test_segment_loads(start: Start) -> None:
     alike(start)
 
 
-FLAGS = insns("9c 9d 669c 669d fa fb 489c 9c9d fafb 9cfa9d fbfa 66fa")
+FLAGS = insns("9c 9d 669c 669d fa fb 489c 66489c 66489d 9c9d fafb 9cfa9d fbfa 66fa")
 
 
 @LIMITED
