@@ -20,6 +20,7 @@ from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.errors import DomainCrash
 from pvisor.full.address_space import AddressSpace
 from pvisor.full.control import ControlRegisters
+from pvisor.full.fetch import InstructionFetch
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
 from pvisor.full.mmio import MmioEmulation
 from pvisor.full.msrs import Msrs
@@ -86,6 +87,7 @@ class FullWing:
         self.segments = Segmentation(vcpu, self.state, self.paging)
         operands = SystemOperands(vcpu, self.paging, self.segments)
         self.interrupts = Interrupts(vcpu, self.state, self.paging, self.segments)
+        self._fetch = InstructionFetch(vcpu, self.paging, self.segments, self.interrupts)
         self.control = ControlRegisters(vcpu, self.state, self.paging)
         self.msrs = Msrs(vcpu, self.state, self.segments)
         self.interrupt_source: InterruptSource | None = None
@@ -156,6 +158,8 @@ class FullWing:
             mode64 = bool(flags & LONG)
             bits = 64 if mode64 else 32 if flags & DEFAULT_BIG else 16
             insn = decode(bytes(exit.insn[0 : exit.n_insn]), bits)
+            if insn is None and exit.reason == ExitReason.MMIO:
+                raise DomainCrash(f"access to device memory at {exit.cr2:#x} by an unknown instruction")
             if insn is None:
                 return self._reflect(domain, vcpu, exit)
             next_rip = exit.rip + insn.n_bytes & (U64_MAX if mode64 else U32_MAX)
@@ -199,6 +203,8 @@ class FullWing:
 
     def _reflect(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """The exception is the guest's own: it gets it, with the real error code."""
+        if self._fetch.rest(exit):
+            return RESUME
         vector = exit.vector
         error = exit.error_code if vector in WITH_ERROR_CODE else None
         if vector == DB:
@@ -324,9 +330,7 @@ class FullWing:
         after = self._system.descriptor_table(exit, insn, next_rip)
         if self._vcpu.v.remedy == REMEDY_REGISTERS:
             state = self.state
-            self._vcpu.show_tables(
-                state.idtr.base, state.idtr.limit, state.tr.selector, state.ldtr.selector
-            )
+            self._vcpu.show_tables(state.idtr.base, state.idtr.limit, state.tr.selector, state.ldtr.selector)
         return after
 
     def _sysret(self, exit: Exit, insn: Instruction, next_rip: int) -> None:

@@ -80,6 +80,12 @@ static uint32_t immediate_of_0f(uint8_t op)
         || (op >= 0xc4 && op <= 0xc6);
 }
 
+/* MOVMSKPS and the shifts by an immediate: what ModRM says of memory is #UD (SDM), but no matter to the engine. */
+static bool has_registers_only(uint8_t op)
+{
+    return op == 0x50 || (op >= 0x71 && op <= 0x73);
+}
+
 /* `op`: from the opcode on, past legacy and REX prefixes. 0: none of the forms that the engine runs. */
 static uint32_t length_by_form(const uint8_t *op, bool addresses_of_16_bits, bool operands_of_16_bits)
 {
@@ -95,6 +101,8 @@ static uint32_t length_by_form(const uint8_t *op, bool addresses_of_16_bits, boo
     }
     if (map) {
         immediate = map == 3 || (map == 1 && immediate_of_0f(op[n]));
+        if (map == 1 && has_registers_only(op[n]))
+            return n + 2 + immediate;
         n++;
     }
     return n + modrm_length(op + n, addresses_of_16_bits) + immediate;

@@ -12,6 +12,7 @@
  *   SIDT SLDT STR           the real registers are not the guest's
  *   LAR LSL VERR VERW       they look into the real GDT
  *   IN OUT INS OUTS         of user code only: the engine does not check IOPL
+ *   IRET                    of user code only: the engine would enter virtual-8086 mode, as if from ring 0
  *   RDTSC RDTSCP            of user code only, while the guest's CR4.TSD is set
  *
  * With PV_REMEDY_REGISTERS, PUSHF, POPF, SIDT, SLDT and STR run, because the real registers hold the guest's values
@@ -30,7 +31,7 @@ enum { TRAPPING = 0xf4 }; /* HLT */
 
 /* Which instructions are sensitive depends on who runs them, and on what the real registers show. */
 struct view {
-    bool mode64, user, rdtsc, registers_show;
+    bool mode64, user, rdtsc, registers_show, iret; /* iret: the engine's hole, not in the list of what is sensitive */
 };
 
 static bool is_sensitive_0f(const uint8_t *op, const struct view *view)
@@ -60,6 +61,7 @@ static bool is_sensitive(const uint8_t *insn, uint32_t n_bytes, const struct vie
         return false;
     switch (*insn) {
     case 0x9c: case 0x9d: return !view->registers_show;
+    case 0xcf: return view->iret;
     case 0x0f: return is_sensitive_0f(insn + 1, view);
     case 0x6c: case 0x6d: case 0x6e: case 0x6f:
     case 0xe4: case 0xe5: case 0xe6: case 0xe7: case 0xec: case 0xed: case 0xee: case 0xef:
@@ -85,7 +87,7 @@ static bool is_suspicious(const uint8_t *code, uint32_t n, bool user)
         uint8_t byte = code[i];
         if (byte == 0x9c || byte == 0x9d || (byte == 0x0f && (code[i + 1] <= 3 || code[i + 1] == 0x31)))
             return true;
-        if (user && ((byte & 0xfc) == 0x6c || (byte & 0xf4) == 0xe4))
+        if (user && ((byte & 0xfc) == 0x6c || (byte & 0xf4) == 0xe4 || byte == 0xcf))
             return true;
     }
     return false;
@@ -113,7 +115,7 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size)
 {
     uint8_t code[4096 + 32] = {0};
     bool mode64 = in_64bit_code(e), user = in_user_code(e), patched = false;
-    struct view view = {mode64, user, user && e->v.user_rdtsc_traps, e->v.remedy == PV_REMEDY_REGISTERS};
+    struct view view = {mode64, user, user && e->v.user_rdtsc_traps, e->v.remedy == PV_REMEDY_REGISTERS, user};
     if (!e->shadow || size > 4096)
         return false;
     uint32_t n = fetch(e, address, code, size);
