@@ -12,6 +12,8 @@ from dataclasses import dataclass
 NS_PER_S = 1_000_000_000
 DEFAULT_EPOCH_S = 1_767_225_600
 """2026-01-01T00:00:00Z, in seconds since 1970."""
+END_OF_TIME_NS = 1 << 63
+"""Nobody sleeps longer: 292 years. So virtual time, with the instructions on top, stays within 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pvisor.domain.outcome import (
     Outcome,
 )
 from pvisor.errors import DomainCrash
-from pvisor.machine.clock import NS_PER_S
+from pvisor.machine.clock import END_OF_TIME_NS, NS_PER_S
 
 HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE = (
     ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
@@ -114,7 +114,7 @@ class RunLoop:
             due_ns = timers.next_due_ns if vcpu.virtual_if else None
             if watched:
                 self._pass_time(due_ns, domain.input.wait)
-            elif due_ns is None:
+            elif due_ns is None or due_ns > END_OF_TIME_NS:
                 break
             elif self._is_viewed:
                 self._pass_time(due_ns, time.sleep)

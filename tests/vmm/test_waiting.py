@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pvisor.abi.calls import BLOCK, SHUTDOWN
 from pvisor.cpu.exits import ExitReason
 from pvisor.domain.outcome import EndedBy, Ending
+from pvisor.machine.clock import END_OF_TIME_NS
 from pvisor.machine.input_watch import InputWatch
 from pvisor.machine.timers import Timers
 from pvisor.vmm.loop import IDLE, INTERRUPTED, MAX_DEADLINES_ASLEEP, TIME_OVER, RunLoop
@@ -55,6 +56,15 @@ def test_a_deadline_far_away_comes_at_once() -> None:
     ending, took_s = sleeper.run()
     assert ending.ended_by is EndedBy.GUEST
     assert (sleeper.vcpu.virtual_ns, took_s < 5) == (10**18, True)
+
+
+def test_nobody_sleeps_to_the_end_of_time() -> None:
+    """A guest can: 2**24 deadlines of the local APIC's timer, each as far away as it goes."""
+    for due_ns, ended_by in ((END_OF_TIME_NS, EndedBy.GUEST), (END_OF_TIME_NS + 1, EndedBy.IDLE)):
+        sleeper = Sleeper()
+        sleeper.vcpu.idle_ns = END_OF_TIME_NS - MS
+        sleeper.timers.at(due_ns, sleeper.wake)
+        assert sleeper.run()[0].ended_by is ended_by
 
 
 def test_who_looks_at_the_screen_sees_time_pass() -> None:
