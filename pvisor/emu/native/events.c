@@ -156,7 +156,8 @@ void lane_on_syscall(uc_engine *uc, void *user)
     struct engine *e = user;
     if (unlikely(e->stopping))
         return;
-    uint64_t rip = e->v.regs->rip, next_rip = rip + 2, efer = lane_efer(e), star = *state64(e, internals.at.star);
+    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip); /* prefixes, too */
+    uint64_t next_rip = rip + length, efer = lane_efer(e), star = *state64(e, internals.at.star);
     if (!(efer & EFER_SCE)) {
         internals.raise(e->state, VECTOR_UD, 0);
         return;
@@ -178,7 +179,7 @@ void lane_on_syscall(uc_engine *uc, void *user)
     load_flat(e, SEG_CS, selector, DESC_CODE | (is_long ? DESC_L : DESC_B));
     load_flat(e, SEG_SS, selector + 8, DESC_DATA | DESC_B);
     pv_set_rflags(&e->v, rflags & ~(cleared | FLAG_RF));
-    e->v.regs->rip = target - 2; /* the engine adds the instruction's length when the hook returns */
+    e->v.regs->rip = target - length; /* the engine adds it when the hook returns */
 }
 
 /* SDM 2B, SYSENTER. */
@@ -199,7 +200,8 @@ void lane_on_sysenter(uc_engine *uc, void *user)
     uint64_t mask = is_long ? UINT64_MAX : UINT32_MAX;
     load_flat(e, SEG_CS, selector, DESC_CODE | (is_long ? DESC_L : DESC_B));
     load_flat(e, SEG_SS, selector + 8, DESC_DATA | DESC_B);
-    pv_set_rflags(&e->v, pv_get_rflags(&e->v) & ~(uint64_t)(FLAG_VM | FLAG_IF | FLAG_RF));
+    /* Of the status flags the engine keeps its own account, and has not brought it up to date in this hook. */
+    *state32(e, e->at.eflags) &= ~(uint32_t)(FLAG_VM | FLAG_IF | FLAG_RF);
     e->v.regs->gpr[RSP] = *state64(e, internals.at.sysenter_esp) & mask;
     e->v.regs->rip = (*state64(e, internals.at.sysenter_eip) & mask) - length;
 }

@@ -64,7 +64,9 @@ static bool sysenter(struct engine *e)
     bool mode64 = is_long(e);
     uint32_t selector = c->sysenter_cs & 0xfffc;
     enter_flat(e, selector, mode64 ? FLAT_CODE64 : FLAT_CODE, selector + 8, 0);
-    set_guest_rflags(e, guest_rflags(e) & ~(uint64_t)(RFLAGS_IF | RFLAGS_VM | RFLAGS_RF));
+    /* Of the status flags the engine keeps its own account, and has not brought it up to date in this hook. */
+    e->v.virtual_if = 0;
+    *state32(e, e->at.eflags) &= ~(uint32_t)(RFLAGS_IF | RFLAGS_VM | RFLAGS_RF);
     e->v.regs->gpr[RSP] = mode64 ? c->sysenter_esp : (uint32_t)c->sysenter_esp;
     e->v.regs->rip = mode64 ? c->sysenter_eip : (uint32_t)c->sysenter_eip;
     e->v.insns++;

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SYSENTER and SYSCALL in the engine's hooks: status flags that it has not computed yet, and prefixes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pvisor.machine.console import ConsoleOutput, NoInput
+from pvisor.vmm.builder import build
+from pvisor.vmm.config import DomainConfig
+from pvisor.vmm.loop import RunLoop
+from tests.full.paging_storm import LOG, MEMORY_BYTES, STACK, Storm, le
+
+WAYS = pytest.mark.parametrize(("mode", "tier"), [("full", "native"), ("full", "python"), ("emu", "native")])
+STAR, LSTAR, SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 0xC000_0081, 0xC000_0082, 0x174, 0x175, 0x176
+FIRST = 0x8000_0005
+PF, AF, ZF, SF = 4, 16, 64, 128
+
+
+def wrmsr(index: int, value: int) -> bytes:
+    """In any ring-0 code: mov ecx, eax, edx; wrmsr."""
+    return b"\xb9" + le(index, 4) + b"\xb8" + le(value, 4) + b"\xba" + le(value >> 32, 4) + b"\x0f\x30"
+
+
+def run(folder: Path, storm: Storm, mode: str, tier: str) -> bytes:
+    """Run a 64-bit kernel; what it left at LOG."""
+    kernel = folder / "kernel"
+    kernel.write_bytes(storm.elf())
+    config = DomainConfig(kernel, mode, tier=tier, memory_bytes=MEMORY_BYTES, max_insns=10_000)
+    machine = build(config, ConsoleOutput(), NoInput())
+    try:
+        loop = RunLoop(machine.domain, machine.vcpu, on_kick=lambda: None, drain_trace=lambda: None)
+        ending = loop.run()
+        assert ending.status == 1, ending.reason
+        return machine.domain.memory.read(LOG, 4096)
+    finally:
+        machine.close()
+
+
+def at_here(n_ahead: int) -> bytes:
+    """lea rax, [n bytes behind this]; mov rdx, rax; shr rdx, 32: for WRMSR."""
+    return b"\x48\x8d\x05" + le(n_ahead, 4) + b"\x48\x89\xc2\x48\xc1\xea\x20"
+
+
+def flags_of_decrement(value: int) -> int:
+    """What LAHF shows of value - 1, of 32 bits, where CF was clear."""
+    result = value - 1 & 0xFFFF_FFFF
+    parity = 0 if (result & 0xFF).bit_count() & 1 else PF
+    return (result >> 24 & SF) | (0 if result else ZF) | (0 if value & 0xF else AF) | parity | 2
+
+
+@WAYS
+@pytest.mark.parametrize("n_calls", (1, 2, 3, 10))
+def test_sysenter_keeps_the_status_flags(tmp_path: Path, mode: str, tier: str, n_calls: int) -> None:
+    """The target counts down twice and calls itself, and looks at the flags at last."""
+    storm = Storm(0, n_steps=0)
+    look = b"\x9f\x88\x24\x25" + le(LOG, 4) + b"\x31\xc0\xe6\xf4"  # lahf; mov [LOG], ah; xor eax, eax; out
+    target = b"\xe2" + le(len(look), 1) + look + b"\xff\xcb\xff\xcb\x0f\x34"  # loop; dec ebx twice; sysenter
+    start = b"\xbb" + le(FIRST, 4) + b"\xb9" + le(n_calls + 1, 4) + b"\xf8"  # mov ebx; mov ecx; clc
+    storm.code = wrmsr(SYSENTER_CS, 8) + wrmsr(SYSENTER_ESP, STACK)
+    storm.code += b"\xb9" + le(SYSENTER_EIP, 4) + at_here(9 + len(start)) + b"\x0f\x30"
+    storm.code += start + target
+    assert run(tmp_path, storm, mode, tier)[0] == flags_of_decrement(FIRST - 2 * n_calls + 1)
+
+
+@WAYS
+@pytest.mark.parametrize("prefixes", (b"", b"\x48", b"\x66\x2e"))
+def test_syscall_returns_behind_its_prefixes(tmp_path: Path, mode: str, tier: str, prefixes: bytes) -> None:
+    storm = Storm(0, n_steps=0)
+    syscall = prefixes + b"\x0f\x05"
+    storm.code = wrmsr(STAR, 8 << 32)
+    storm.code += b"\xb9" + le(LSTAR, 4) + at_here(9 + len(syscall) + 2) + b"\x0f\x30"
+    storm.code += syscall + b"\x0f\x0b"  # ud2
+    storm.code += b"\x48\x8d\x05\xf7\xff\xff\xff"  # lea rax, [where UD2 is]
+    storm.code += b"\x48\x29\xc8\x89\x04\x25" + le(LOG, 4)  # sub rax, rcx; mov [LOG], eax
+    assert run(tmp_path, storm, mode, tier)[:4] == bytes(4)
