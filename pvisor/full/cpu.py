@@ -170,10 +170,9 @@ class FullWing:
                 return RESUME
             if after is not None:
                 vcpu.regs.rip = after
-            if after != exit.rip:  # else a repeated instruction is not finished
-                exit.retired = 1
-                if exit.stepping and not loads_stack_segment(insn):
-                    self._debug_trap(DR6_SINGLE_STEP)
+            exit.retired = 1
+            if exit.stepping and not loads_stack_segment(insn):
+                self._debug_trap(DR6_SINGLE_STEP)
             return STOP if domain.ending is not None else RESUME
 
         return handler

@@ -42,15 +42,15 @@ class MmioEmulation:
     def emulate(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """Do the instruction at `exit.rip`; the RIP to go on at.
 
-        That is `exit.rip` again when a repeated string instruction is not finished: it goes on at the next
-        access, and may be interrupted before. Raises GuestFault, with every register as the CPU leaves it,
+        That is `exit.rip` again where a repeated string instruction has done one element: the next is another
+        exit, and an interrupt may come before it. Raises GuestFault, with every register as the CPU leaves it,
         and DomainCrash for an instruction that cannot be emulated.
         """
         run = Operands(self._vcpu, self._space, insn, next_rip)
         self._space.begin(run.mode64)
         try:
             if is_string(run):
-                return next_rip if run_string(run) else exit.rip
+                return next_rip if run_string(run, stepping=bool(exit.stepping)) else exit.rip
             act = _act_of(insn)
             if act is not None:
                 act(run)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """STOS, LODS, MOVS, CMPS and SCAS, once or repeated, emulated element by element (SDM 2B, REP).
 
-After each element the registers are as hardware leaves them there, so a fault in the middle, or an interrupt
-between two exits, finds the instruction ready to go on. This room has no twin: a paravirtual guest has no
-device memory.
+Each element is an exit, and each counts as an instruction, as those do that the engine runs itself. So time
+goes on, an endless count ends with the budget, and a fault or an interrupt in the middle finds the registers
+as hardware leaves them there. The last look, at a count of 0, is the engine's. This room has no twin: a
+paravirtual guest has no device memory.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from pvisor.cpu.vcpu import RCX, RDI, RSI
 from pvisor.full.flags import DF, ZF, subtract
 from pvisor.full.operands import NAMES, Operands, read_register, write_register
 
-MAX_ELEMENTS = 1024
-"""So many elements are done in one exit; then the guest may take an interrupt."""
 REPNE = 0xF2
 
 
@@ -58,8 +57,11 @@ def is_string(run: Operands) -> bool:
     return run.insn.opcode[0] & 0xFE in _STRINGS and run.insn.name.startswith(_NAMES)
 
 
-def run_string(run: Operands) -> bool:
-    """Do the instruction, or a bounded part of it; False when the rest is left to do. Raises GuestFault."""
+def run_string(run: Operands, *, stepping: bool) -> bool:
+    """Do one element; False when the engine shall look at the instruction again. Raises GuestFault.
+
+    `stepping`: the guest single-steps, and there is a #DB behind each element, but none behind a last look.
+    """
     act, indices, watches_zf = _STRINGS[run.insn.opcode[0] & 0xFE]
     width = run.insn.address_bytes
     size = run.size_bytes(0)
@@ -67,15 +69,15 @@ def run_string(run: Operands) -> bool:
     counter = NAMES[RCX, width]
     is_repeated = bool(run.insn.repeat)
     left = read_register(run.vcpu, counter) if is_repeated else 1
-    for _ in range(min(left, MAX_ELEMENTS)):
-        act(run)
-        for index in indices:
-            name = NAMES[index, width]
-            write_register(run.vcpu, name, read_register(run.vcpu, name) + step)
-        if not is_repeated:
-            return True
-        left -= 1
-        write_register(run.vcpu, counter, left)
-        if watches_zf and bool(run.flags & ZF) == (run.insn.repeat == REPNE):
-            return True
-    return left == 0
+    if not left:
+        return True
+    act(run)
+    for index in indices:
+        name = NAMES[index, width]
+        write_register(run.vcpu, name, read_register(run.vcpu, name) + step)
+    if not is_repeated:
+        return True
+    write_register(run.vcpu, counter, left - 1)
+    if watches_zf and bool(run.flags & ZF) == (run.insn.repeat == REPNE):
+        return True
+    return left == 1 and stepping

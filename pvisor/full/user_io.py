@@ -19,8 +19,6 @@ from pvisor.full.system_operands import SystemOperands
 from pvisor.machine.ioports import IoPortBus
 
 RFLAGS_DF = 1 << 10
-ITERATIONS_AT_ONCE = 256
-"""A repeated INS or OUTS does so many at most before it is left, RIP still at it, as for an interrupt."""
 REPEAT_PREFIXES = frozenset((0xF2, 0xF3))
 
 
@@ -44,7 +42,7 @@ class UserIo:
         self._ioports = ioports
 
     def access(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        """One instruction, or some iterations of one: the RIP to go on at."""
+        """One instruction, or one iteration of one: the RIP to go on at."""
         opcode = insn.opcode[0]
         gpr = self._vcpu.regs.gpr
         immediate = opcode in (0xE4, 0xE5, 0xE6, 0xE7)
@@ -90,19 +88,21 @@ class UserIo:
         mask = (1 << 8 * insn.address_bytes) - 1
         step = -size if self._vcpu.rflags & RFLAGS_DF else size
         n = gpr[RCX] & mask if repeats else 1
-        for _ in range(min(n, ITERATIONS_AT_ONCE)):
-            linear = self._linear(insn, is_out, gpr[index] & mask)
-            if is_out:
-                data = self._operands.read_memory(linear, size)
-                self._ioports.write(ioport, size, int.from_bytes(data, "little"))
-            else:
-                self._operands.check_writable(linear, size)
-                value = self._ioports.read(ioport, size)
-                self._operands.write_memory(linear, value.to_bytes(size, "little"))
-            gpr[index] = _stepped(gpr[index], step, mask)
-            if repeats:
-                gpr[RCX] = _stepped(gpr[RCX], -1, mask)
-        return next_rip if n <= ITERATIONS_AT_ONCE else exit.rip
+        if not n:
+            return next_rip
+        linear = self._linear(insn, is_out, gpr[index] & mask)
+        if is_out:
+            data = self._operands.read_memory(linear, size)
+            self._ioports.write(ioport, size, int.from_bytes(data, "little"))
+        else:
+            self._operands.check_writable(linear, size)
+            value = self._ioports.read(ioport, size)
+            self._operands.write_memory(linear, value.to_bytes(size, "little"))
+        gpr[index] = _stepped(gpr[index], step, mask)
+        if repeats:
+            gpr[RCX] = _stepped(gpr[RCX], -1, mask)
+        is_last = n == 1 and exit.stepping  # else there is one more look at the count, as in the engine
+        return next_rip if is_last or not repeats else exit.rip
 
     def _linear(self, insn: Instruction, is_out: bool, offset: int) -> int:
         """INS writes to ES:(E)DI, always; OUTS reads DS:(E)SI or another segment."""

@@ -19,7 +19,6 @@ from pvisor.full.address_space import AddressSpace
 from pvisor.full.flags import DF
 from pvisor.full.mmio import MmioEmulation
 from pvisor.full.state import GuestFault
-from pvisor.full.strings import MAX_ELEMENTS
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
 from tests.domain.fakes import MEMORY_BYTES, FakeExit, FakeVcpu
@@ -73,11 +72,12 @@ class Pc:
             raise GuestFault(14, 2 * write, address)
         return address
 
-    def run(self, code: bytes) -> int:
+    def run(self, code: bytes, stepping: int = 0) -> int:
         """Emulate; the RIP to go on at."""
         insn = decode(code, 64 if self.vcpu.segment(CS).flags & 1 << 21 else 32)
         assert insn is not None
-        return self.emulation.emulate(FakeExit(rip=RIP, cr2=DEVICE).at(code), insn, RIP + insn.n_bytes)
+        exit = FakeExit(rip=RIP, cr2=DEVICE, stepping=stepping).at(code)
+        return self.emulation.emulate(exit, insn, RIP + insn.n_bytes)
 
 
 @pytest.fixture
@@ -274,30 +274,24 @@ def run_sse(pc: Pc, code: bytes, registers: Vectors) -> None:
 def test_rep_stops_at_a_fault_with_its_registers_right(pc: Pc) -> None:
     pc.gpr[RDI], pc.gpr[RCX] = DEVICE + 0x1FF8, 10
     pc.absent.add(DEVICE + 0x2000)
+    assert pc.run(b"\xf3\xab") == pc.run(b"\xf3\xab") == RIP
     with pytest.raises(GuestFault):
         pc.run(b"\xf3\xab")
     assert (pc.gpr[RDI], pc.gpr[RCX], len(pc.device.log)) == (DEVICE + 0x2000, 8, 2)
 
 
-def test_rep_does_a_bounded_part_at_a_time(pc: Pc) -> None:
-    pc.gpr[RDI], pc.gpr[RCX] = DEVICE, 2 * MAX_ELEMENTS + 1
-    assert pc.run(b"\xf3\xaa") == RIP
-    assert (pc.gpr[RDI], pc.gpr[RCX]) == (DEVICE + MAX_ELEMENTS, MAX_ELEMENTS + 1)
-    assert pc.run(b"\xf3\xaa") == RIP
-    assert pc.run(b"\xf3\xaa") == RIP + 2
-    assert (pc.gpr[RCX], len(pc.device.log)) == (0, 2 * MAX_ELEMENTS + 1)
-    assert pc.n_walks == 3, "a page is walked once an exit"
-
-
-def test_a_part_that_ends_exactly_is_the_end(pc: Pc) -> None:
-    pc.gpr[RDI], pc.gpr[RCX] = DEVICE, MAX_ELEMENTS
-    assert pc.run(b"\xf3\xaa") == RIP + 2
-
-
-def test_an_endless_count_is_no_trouble(pc: Pc) -> None:
+def test_rep_does_an_element_at_a_time(pc: Pc) -> None:
     pc.gpr[RDI], pc.gpr[RCX] = DEVICE, (1 << 64) - 1
     assert pc.run(b"\xf3\xaa") == RIP
-    assert pc.gpr[RCX] == (1 << 64) - 1 - MAX_ELEMENTS
+    assert (pc.gpr[RDI], pc.gpr[RCX], len(pc.device.log)) == (DEVICE + 1, (1 << 64) - 2, 1)
+
+
+def test_the_last_look_at_the_count_is_one_more(pc: Pc) -> None:
+    pc.gpr[RDI], pc.gpr[RCX] = DEVICE, 1
+    assert (pc.run(b"\xf3\xaa"), pc.gpr[RCX]) == (RIP, 0)
+    assert pc.run(b"\xf3\xaa") == RIP + 2
+    pc.gpr[RCX] = 1
+    assert pc.run(b"\xf3\xaa", stepping=1) == RIP + 2
 
 
 @pytest.mark.parametrize("code", [b"\xf3\xaa", b"\xf3\xa6", b"\xf2\xae"])
@@ -310,7 +304,8 @@ def test_a_count_of_zero_touches_nothing(pc: Pc, code: bytes) -> None:
 def test_backwards(pc: Pc) -> None:
     pc.vcpu.rflags |= DF
     pc.gpr[RDI], pc.gpr[RCX], pc.gpr[RAX] = DEVICE + 8, 3, 7
-    pc.run(b"\xf3\xab")
+    for _ in range(3):
+        pc.run(b"\xf3\xab")
     assert [one[1] for one in pc.device.log] == [8, 4, 0]
     assert pc.gpr[RDI] == DEVICE - 4
 
@@ -318,7 +313,7 @@ def test_backwards(pc: Pc) -> None:
 @pytest.mark.parametrize(("code", "n"), [(b"\xf3\xae", 1), (b"\xf2\xae", 3)])
 def test_scas_stops_by_zf(pc: Pc, code: bytes, n: int) -> None:
     pc.gpr[RDI], pc.gpr[RCX], pc.gpr[RAX] = DEVICE, 10, 3  # the device reads 1, 2, 3, ...
-    assert pc.run(code) == RIP + 2
+    assert [pc.run(code) for _ in range(n)] == [RIP] * (n - 1) + [RIP + 2]
     assert (len(pc.device.log), pc.gpr[RCX]) == (n, 10 - n)
 
 
