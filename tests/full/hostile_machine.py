@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A PC whose CPU state and memory a test may make as mad as it likes, and what must hold of it afterwards.
+"""A PC whose CPU state and memory a test may make as mad as it likes.
 
-No compiler is needed: the kernel is a HLT, and the test writes code, tables and registers over it. `check`
-walks every shadow table that the hypervisor keeps.
+No compiler is needed: the kernel is a HLT, and the test writes code, tables and registers over it, or brings
+its own. `check` looks at what must hold afterwards (isolation.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,18 +17,15 @@ from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.full.cpu import FullWing
 from pvisor.full.state import CR0_PE, CR0_PG, CR0_WP, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE
 from pvisor.machine.console import ConsoleOutput, NoInput
-from pvisor.machine.frames import HV_BASE, HypervisorFrames
-from pvisor.machine.memory import PAGE_BYTES
+from pvisor.machine.frames import HypervisorFrames
 from pvisor.vmm import builder
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.loop import RunLoop
+from tests.full.isolation import Shadows
 from tests.full.kernels import pvh_elf
 
 P, W, U, A, D, PS, NX = 1, 2, 4, 0x20, 0x40, 0x80, 1 << 63
-FRAME = 0x000F_FFFF_FFFF_F000
-N_ROOTS, N_MIXED = 16, 8
-"""As in cpu/shim/shadow.h."""
 MEMORY_BYTES = 4 << 20
 CODE, GDT, IDT, TSS, STACK, TABLES = 0x10_0000, 0x20_0000, 0x20_1000, 0x20_2000, 0x21_0000, 0x30_0000
 CODE64, CODE32, DATA, USER32, USER_DATA, USER64, TASK, CODE16 = 0x08, 0x10, 0x18, 0x23, 0x2B, 0x33, 0x38, 0x48
@@ -42,11 +39,13 @@ DESCRIPTORS = (
 class HostileMachine:
     """One machine, to be reset and run again and again. Close it."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, elf: bytes | None = None, n_frames: int = builder.FULL_FRAMES,
+                 **settings: Any) -> None:  # fmt: skip
         kernel = folder / "kernel"
-        kernel.write_bytes(pvh_elf())
+        kernel.write_bytes(pvh_elf() if elf is None else elf)
         settings.setdefault("memory_bytes", MEMORY_BYTES)
         self.console = ConsoleOutput()
+        self._n_frames = n_frames
         with patch.object(builder, "HypervisorFrames", self._make_frames):
             config = DomainConfig(kernel, "full", **settings)
             self.machine: Machine = build(config, self.console, NoInput())
@@ -55,14 +54,16 @@ class HostileMachine:
         assert isinstance(self.domain.wing, FullWing)
         self.wing = self.domain.wing
         self.state = self.wing.state
+        self.shadows = Shadows(self._frames, self.memory, self.vcpu)
+        self.shadows = Shadows(self._frames, self.memory, self.vcpu)
 
     def close(self) -> None:
         """Free it."""
         self.machine.close()
 
     def _make_frames(self, n_frames: int) -> HypervisorFrames:
-        self.frames = HypervisorFrames(n_frames)
-        return self.frames
+        self._frames = HypervisorFrames(self._n_frames)
+        return self._frames
 
     # --- a state to begin with
 
@@ -126,47 +127,6 @@ class HostileMachine:
 
     # --- what must hold
 
-    def shadow_pages(self) -> Iterator[tuple[int, int, int, int]]:
-        """(root, GVA, leaf entry, rights of the way there) of every present page of every shadow."""
-        frames = self.frames
-        seen: set[int] = set()
-        for root in range(N_ROOTS):
-            yield from self._pages(root, HV_BASE + root * PAGE_BYTES, 39, 0, W | U, seen)
-        assert frames.size_bytes >= len(seen) * PAGE_BYTES
-
-    def _pages(self, root: int, table: int, shift: int, gva: int, rights: int,
-               seen: set[int]) -> Iterator[tuple[int, int, int, int]]:  # fmt: skip
-        frames = self.frames
-        assert table not in seen, f"table {table:#x} has two parents"
-        seen.add(table)
-        at = table - HV_BASE
-        if not any(frames.buffer[at : at + PAGE_BYTES]):
-            return
-        for index in range(512):
-            entry = frames.entry(table, index)
-            if not entry & P:
-                continue
-            below = gva | index << shift
-            if shift == 39 and index >= 256:
-                below |= 0xFFFF << 48
-            assert not entry & PS or shift == 12
-            if shift == 12:
-                yield root, below, entry, rights & entry
-            else:
-                assert HV_BASE <= entry & FRAME < HV_BASE + frames.size_bytes, f"a table outside: {entry:#x}"
-                yield from self._pages(root, entry & FRAME, shift - 9, below, rights & entry, seen)
-
     def check(self) -> None:
-        """The shadows map guest RAM only; a frame is writable and executable only where it is mixed."""
-        writable: dict[int, list[tuple[int, int, bool]]] = {}
-        executable: set[int] = set()
-        for root, gva, entry, rights in self.shadow_pages():
-            gpa = entry & FRAME
-            assert gpa < self.memory.size_bytes, f"{gva:#x} of root {root} leads to {gpa:#x}"
-            if rights & W:
-                writable.setdefault(gpa, []).append((root, gva, not entry & NX))
-            if not entry & NX:
-                executable.add(gpa)
-        mixed = [way for gpa in writable.keys() & executable for way in writable[gpa]]
-        assert all(is_executable for _, _, is_executable in mixed), f"writable elsewhere: {mixed}"
-        assert len(mixed) <= N_MIXED
+        """The shadows are those of an isolated guest."""
+        self.shadows.check()
