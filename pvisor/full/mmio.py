@@ -43,8 +43,8 @@ class MmioEmulation:
         """Do the instruction at `exit.rip`; the RIP to go on at.
 
         That is `exit.rip` again where a repeated string instruction has done one element: the next is another
-        exit, and an interrupt may come before it. Raises GuestFault, with every register as the CPU leaves it,
-        and DomainCrash for an instruction that cannot be emulated.
+        exit, and an interrupt may come before it. Raises GuestFault, with every register as the CPU leaves
+        it, and DomainCrash for an instruction that cannot be emulated.
         """
         run = Operands(self._vcpu, self._space, insn, next_rip)
         self._space.begin(run.mode64)

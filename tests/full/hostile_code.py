@@ -8,6 +8,7 @@ the page tables, devices, the canonical hole and the end of RAM are among the ad
 from __future__ import annotations
 
 import random
+from typing import Any, Protocol
 
 from pvisor.full.state import CR0_PE
 from tests.full.hostile_machine import (
@@ -19,15 +20,15 @@ from tests.full.hostile_machine import (
     STACK,
     TABLES,
     TSS,
-    HostileMachine,
 )
 
-OPCODES = tuple(bytes.fromhex(text) for text in (
+_OPCODES = (
     "0f00 0f01 0f02 0f03 0f05 0f06 0f07 0f08 0f09 0f0b 0f0d 0f0e 0f0f 0f20 0f21 0f22 0f23 0f30 0f31 0f32 "
     "0f33 0f34 0f35 0f37 0f78 0fa0 0fa1 0fa2 0fa8 0fa9 0fae 0fb2 0fb4 0fb5 0fc7 0fff 06 07 0e 16 17 1e 1f "
     "62 6c 6d 6e 6f 8c 8e 8f 9a 9c 9d a4 a5 a6 aa ab ac ae c4 c5 c8 c9 ca cb cc cd ce cf e4 e5 e6 e7 ea ec "
     "ed ee ef f1 f4 fa fb ff"
-).split())  # fmt: skip
+)
+OPCODES = tuple(bytes.fromhex(text) for text in _OPCODES.split())
 """Those that concern the machine itself, or more than one word of memory."""
 PREFIXES = tuple(bytes((byte,)) for byte in bytes.fromhex("262e36404144484f64656667f0f2f3"))
 MSRS = (
@@ -39,13 +40,29 @@ MAP, LARGE = 7, 0x87
 LOCAL_APIC, IO_APIC, TEXT, HYPERVISOR = 0xFEE0_0000, 0xFEC0_0000, 0xB_8000, 1 << 38
 
 
+class Target(Protocol):
+    """What a guest is put into: HostileMachine, or the like."""
+
+    state: Any
+    vcpu: Any
+
+    def write(self, gpa: int, data: bytes) -> None:
+        """Guest memory."""
+
+    def words(self, gpa: int, *values: int) -> None:
+        """64-bit words."""
+
+    def enter(self, *, bits: int, cpl: int, cr3: int | None, rip: int, cr0: int, cr4: int) -> None:
+        """The CPU's state."""
+
+
 class HostileGuest:
     """One seed's guest."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
-    def put_into(self, machine: HostileMachine) -> None:
+    def put_into(self, machine: Target) -> None:
         """Set up memory and CPU."""
         pick, chance = self._random.choice, self._random.random
         bits = pick((64, 64, 32, 32, 16))
@@ -141,7 +158,7 @@ class HostileGuest:
 
     # --- page tables
 
-    def _tables(self, machine: HostileMachine, n_levels: int) -> None:
+    def _tables(self, machine: Target, n_levels: int) -> None:
         """RAM and the devices where they lie, and then some noise."""
         words, zeros = machine.words, bytes(PAGE)
         machine.write(TABLES, zeros * 6)
@@ -181,7 +198,7 @@ class HostileGuest:
 
     # --- system registers
 
-    def _system_registers(self, machine: HostileMachine) -> None:
+    def _system_registers(self, machine: Target) -> None:
         r, state = self._random, machine.state
         if r.random() < 0.2:
             state.gdtr.base = self._address()
