@@ -142,7 +142,7 @@ void shadow_drop_root(struct engine *e, struct root *root)
     }
     root->stale = root->has_gib_pages = false;
     root->generation = 0;
-    drop_mixed_of_root(s, (uint32_t)(root - s->roots));
+    drop_mixed_of_root(e, (uint32_t)(root - s->roots));
 }
 
 /* Every address space, and with them all that was known of aliases. */

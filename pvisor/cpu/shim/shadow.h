@@ -89,5 +89,5 @@ void forget_frame(struct engine *e, uint32_t frame);
 bool is_mixed(const struct engine *e, uint64_t gva);
 bool is_mixed_as(const struct engine *e, uint64_t gva, uint32_t frame);
 bool is_code_everywhere(const struct engine *e, uint32_t frame);
-void drop_mixed_of_root(struct shadow *s, uint32_t root);
+void drop_mixed_of_root(struct engine *e, uint32_t root);
 #endif

@@ -64,8 +64,17 @@ void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t s
 
 /* --- W^X */
 
-static void drop_mixed(struct shadow *s, uint32_t i)
+/* The entry goes, too: it is executable even where the guest says no-execute. */
+static void drop_mixed(struct engine *e, uint32_t i)
 {
+    struct shadow *s = e->shadow;
+    const struct mixed *mixed = &s->mixed[i];
+    uint64_t *entry = shadow_entry(e, &s->roots[mixed->root], mixed->page);
+    if (entry && (*entry & ENTRY_P) && (*entry & ENTRY_FRAME) / PAGE_BYTES == mixed->frame) {
+        *entry = 0;
+        if (mixed->root == s->current)
+            flush_page(e, mixed->page);
+    }
     s->mixed[i] = s->mixed[--s->n_mixed];
 }
 
@@ -78,11 +87,11 @@ static bool is_mixed_frame(const struct shadow *s, uint32_t frame)
     return false;
 }
 
-static void drop_mixed_of_frame(struct shadow *s, uint32_t frame)
+static void drop_mixed_of_frame(struct engine *e, uint32_t frame)
 {
-    for (uint32_t i = s->n_mixed; i-- > 0;)
-        if (s->mixed[i].frame == frame)
-            drop_mixed(s, i);
+    for (uint32_t i = e->shadow->n_mixed; i-- > 0;)
+        if (e->shadow->mixed[i].frame == frame)
+            drop_mixed(e, i);
 }
 
 /* Its code is counted anew only where it is mixed: elsewhere, a store would leave old counts and patches. */
@@ -91,7 +100,7 @@ static bool unmix(struct engine *e, uint32_t frame, uint64_t gva)
     struct shadow *s = e->shadow;
     if (!is_mixed_frame(s, frame) || is_mixed_as(e, gva, frame))
         return false;
-    drop_mixed_of_frame(s, frame);
+    drop_mixed_of_frame(e, frame);
     return true;
 }
 
@@ -134,7 +143,7 @@ static void make_room_to_mix(struct engine *e, uint32_t frame)
     while (s->mixed[i].frame == frame)
         i++;
     uint32_t other = s->mixed[i].frame;
-    drop_mixed_of_frame(s, other);
+    drop_mixed_of_frame(e, other);
     s->flags[other] &= (uint8_t)~FRAME_WRITABLE;
     change_aliases(e, other, ENTRY_W, 0);
 }
@@ -205,18 +214,18 @@ bool is_code_everywhere(const struct engine *e, uint32_t frame)
     return (s->flags[frame] & FRAME_EXECUTABLE) && !(s->n_mixed && is_mixed_frame(s, frame));
 }
 
-void drop_mixed_of_root(struct shadow *s, uint32_t root)
+void drop_mixed_of_root(struct engine *e, uint32_t root)
 {
-    for (uint32_t i = s->n_mixed; i-- > 0;)
-        if (s->mixed[i].root == root)
-            drop_mixed(s, i);
+    for (uint32_t i = e->shadow->n_mixed; i-- > 0;)
+        if (e->shadow->mixed[i].root == root)
+            drop_mixed(e, i);
 }
 
 /* What was translated from the frame goes, its patches as well, and it is code no more. */
 void forget_frame(struct engine *e, uint32_t frame)
 {
     struct shadow *s = e->shadow;
-    drop_mixed_of_frame(s, frame);
+    drop_mixed_of_frame(e, frame);
     if (s->flags[frame] & FRAME_PATCHED)
         undo_patches(e, frame);
     s->flags[frame] &= (uint8_t)~(FRAME_EXECUTABLE | FRAME_TRANSLATED);
