@@ -166,6 +166,25 @@ class UnicornVcpu:
     def event_pending(self, value: bool) -> None:
         self.v.event_pending = value
 
+    def raise_nmi(self) -> None:
+        """A non-maskable interrupt is pending; a second one is lost."""
+        self.v.nmi_pending = 1
+
+    @property
+    def nmi_blocked(self) -> bool:
+        """Was an NMI delivered, and no IRET since?"""
+        return bool(lib.pv_nmi_blocked(self.v))
+
+    @property
+    def nmi_due(self) -> bool:
+        """Is there an NMI that is not blocked?"""
+        return bool(lib.pv_nmi_due(self.v))
+
+    @property
+    def has_event(self) -> bool:
+        """Is there an interrupt with `virtual_if` set, or an NMI that is not blocked?"""
+        return bool(self.virtual_if and self.v.event_pending) or self.nmi_due
+
     def set_deadline(self, due_ns: int | None) -> None:
         """Come back (DEADLINE) when virtual time has reached this."""
         self.v.deadline_ns = UNLIMITED if due_ns is None else min(due_ns, UNLIMITED)

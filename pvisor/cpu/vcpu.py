@@ -84,6 +84,17 @@ class Vcpu(Protocol):
     event_pending: bool
     """Something waits for `virtual_if`: the guest is left for it (EVENT_WINDOW)."""
 
+    def raise_nmi(self) -> None:
+        """A non-maskable interrupt: kept until it can be delivered (EVENT_WINDOW); a second one is lost."""
+
+    @property
+    def nmi_blocked(self) -> bool:
+        """Was an NMI delivered, and no IRET since?"""
+
+    @property
+    def has_event(self) -> bool:
+        """Is there an interrupt with `virtual_if` set, or an NMI that is not blocked?"""
+
     def set_deadline(self, due_ns: int | None) -> None:
         """Come back (DEADLINE) when virtual time has reached this."""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,6 +52,8 @@ class Domain:
     timers: Timers = field(default_factory=lambda: Timers(lambda: 0))
     watches: list[InputWatch] = field(default_factory=list)
     """Who waits for console input."""
+    has_nmi_source: Callable[[], bool] = lambda: False
+    """May a device's signal become an NMI, so that a CPU with interrupts off can be woken?"""
     ending: Ending | None = None
 
     def end(self, ending: Ending) -> Outcome:

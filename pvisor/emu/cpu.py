@@ -147,12 +147,13 @@ class EmuWing:
     def _hlt(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """HLT: wait for an interrupt. The engine has executed it."""
         exit.retired = 1
-        wakes = vcpu.virtual_if and self._vcpu.v.event_pending
-        return RESUME if wakes else Outcome.BLOCK
+        return RESUME if vcpu.has_event else Outcome.BLOCK
 
     def _event_window(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        """IF is set and something waits: the interrupt controller names the vector, the engine delivers."""
-        if self.interrupt_source is None:
+        """An NMI; or IF is set and something waits: the controller names the vector, the engine delivers."""
+        if self._vcpu.nmi_due:
+            self._vcpu.inject_nmi()
+        elif self.interrupt_source is None:
             self._vcpu.v.event_pending = 0
         else:
             self._vcpu.inject(self.interrupt_source.acknowledge())

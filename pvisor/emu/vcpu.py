@@ -67,6 +67,10 @@ class EmulatedVcpu(UnicornVcpu):
         """Deliver an external interrupt before the next instruction."""
         lib.pv_inject(self.v, vector)
 
+    def inject_nmi(self) -> None:
+        """Deliver the pending NMI before the next instruction."""
+        lib.pv_inject_nmi(self.v)
+
     @property
     def virtual_if(self) -> bool:
         """RFLAGS.IF."""

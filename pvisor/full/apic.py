@@ -279,6 +279,12 @@ class LocalApic:
         if rises:
             self._local_interrupt(reg.LVT_LINT1)
 
+    @property
+    def passes_nmi(self) -> bool:
+        """Does LINT0 make NMIs of the 8259's requests? Nothing is connected to LINT1."""
+        entry = self.registers.lvt[reg.LVT_LINT0]
+        return bool(self.registers.is_enabled) and not entry & reg.MASKED and entry >> 8 & 7 == reg.NMI
+
     def virtual_wire(self, level: bool) -> None:
         """An 8259's request that comes through an I/O APIC, by an entry of delivery mode ExtINT."""
         self._virtual_wire = level

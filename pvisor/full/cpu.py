@@ -14,7 +14,7 @@ from pvisor.cpu.decode import Instruction, decode
 from pvisor.cpu.exits import N_REASONS, ExitReason
 from pvisor.cpu.features import CpuidTable
 from pvisor.cpu.unicorn_engine import DEVICE_CPU, UnicornVcpu
-from pvisor.cpu.vcpu import CS, RAX, RCX, RDX, Exit, Vcpu
+from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.errors import DomainCrash
@@ -26,7 +26,7 @@ from pvisor.full.mmio import MmioEmulation
 from pvisor.full.msrs import Msrs
 from pvisor.full.operands import read_register, write_register
 from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
-from pvisor.full.segments import DEFAULT_BIG, LONG, Segmentation
+from pvisor.full.segments import Segmentation
 from pvisor.full.sensitive import SensitiveInstructions
 from pvisor.full.state import (
     CR0_TS,
@@ -154,15 +154,13 @@ class FullWing:
         """Decode, emulate, step over the instruction; or deliver the fault that came of it."""
 
         def handler(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-            flags = vcpu.segment(CS).flags
-            mode64 = bool(flags & LONG)
-            bits = 64 if mode64 else 32 if flags & DEFAULT_BIG else 16
+            bits = self.segments.code_bits
             insn = decode(bytes(exit.insn[0 : exit.n_insn]), bits)
             if insn is None and exit.reason == ExitReason.MMIO:
                 raise DomainCrash(f"access to device memory at {exit.cr2:#x} by an unknown instruction")
             if insn is None:
                 return self._reflect(domain, vcpu, exit)
-            next_rip = exit.rip + insn.n_bytes & (U64_MAX if mode64 else U32_MAX)
+            next_rip = exit.rip + insn.n_bytes & (U64_MAX if bits == 64 else U32_MAX)
             try:
                 after = emulation(exit, insn, next_rip)
             except GuestFault as fault:
@@ -244,6 +242,7 @@ class FullWing:
         except GuestFault as fault:
             if fault.vector == PF:
                 exit.ops[1] = fault.error_code or 0
+                self._transfers.unblock_nmi(exit)
             self.interrupts.raise_fault(fault, exit.rip)
             return RESUME
         except DeviceAccess as access:
@@ -264,8 +263,10 @@ class FullWing:
         return RESUME
 
     def _event_window(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        """IF is set and the controller asserts its line: it names the vector."""
-        if self.interrupt_source is not None:
+        """An NMI; or IF is set and the controller asserts its line: it names the vector."""
+        if self._vcpu.nmi_due:
+            self.interrupts.nmi(exit.rip)
+        elif self.interrupt_source is not None:
             self.interrupts.external_interrupt(self.interrupt_source.acknowledge(), exit.rip)
         return RESUME
 
@@ -300,8 +301,7 @@ class FullWing:
         """HLT: wait for an interrupt."""
         vcpu.regs.rip = exit.next_rip
         exit.retired = 1
-        wakes = vcpu.virtual_if and self._vcpu.v.event_pending
-        return RESUME if wakes else Outcome.BLOCK
+        return RESUME if vcpu.has_event else Outcome.BLOCK
 
     def _mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         number, register = control_operands(insn, "cr")

@@ -36,6 +36,7 @@ from pvisor.full.walk import USER_WRITE, WRITE
 CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17))
 WITH_SELECTOR = frozenset((10, 11, 12, 13))
+NMI = 2
 INTERRUPT_GATE, TRAP_GATE = 14, 15
 MAX_FAULTS_WITHOUT_PROGRESS = 10_000
 U64_MAX = (1 << 64) - 1
@@ -122,6 +123,11 @@ class Interrupts:
             self.raise_fault(fault, rip)
             return False
         return True
+
+    def nmi(self, rip: int) -> None:
+        """The pending NMI: by vector 2, whatever IF says; no other one until IRET (SDM 3A 6.7.1)."""
+        self._vcpu.v.nmi_pending, self._vcpu.v.nmi_blocked = 0, 1
+        self.external_interrupt(NMI, rip)
 
     def external_interrupt(self, vector: int, rip: int) -> None:
         """An interrupt from a device, at a block boundary with IF set."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pvisor.full.apic_registers import EXTINT, LEVEL, MASKED, REMOTE_IRR, Message
+from pvisor.full.apic_registers import EXTINT, LEVEL, MASKED, NMI, REMOTE_IRR, Message
 from pvisor.machine.lines import Line, unconnected
 
 BASE = 0xFEC0_0000
@@ -51,6 +51,11 @@ class IoApic:
     def is_masked(self, pin: int) -> bool:
         """Is the mask bit of the pin's entry set?"""
         return bool(self._entries[pin] & MASKED)
+
+    @property
+    def passes_nmi(self) -> bool:
+        """Does some pin send NMIs?"""
+        return any(not entry & MASKED and entry >> 8 & 7 == NMI for entry in self._entries)
 
     def read(self, offset: int, size_bytes: int) -> int:
         """IOREGSEL or IOWIN; the rest reads 0."""
@@ -89,7 +94,7 @@ class IoApic:
         rises = level and not self._levels[pin]
         self._levels[pin] = level
         entry = self._entries[pin]
-        if rises and not entry & (MASKED | LEVEL):
+        if rises and not entry & MASKED and not _is_level(entry):
             self._deliver(pin)  # an edge at a masked pin is ignored, not held
         self._sense(pin)
 
@@ -99,7 +104,12 @@ class IoApic:
         if self._wire or self._is_extint(pin):
             self._wire = any(self._is_extint(i) and self._levels[i] for i in range(N_PINS))
             self._extint(self._wire)
-        if self._levels[pin] and entry & LEVEL and not entry & (MASKED | REMOTE_IRR) and self._deliver(pin):
+        if (
+            self._levels[pin]
+            and _is_level(entry)
+            and not entry & (MASKED | REMOTE_IRR)
+            and self._deliver(pin)
+        ):
             self._entries[pin] |= REMOTE_IRR
 
     def _is_extint(self, pin: int) -> bool:
@@ -111,7 +121,7 @@ class IoApic:
         if self._is_extint(pin):
             return False
         return self._send(
-            Message(entry & 0xFF, entry >> 8 & 7, bool(entry & LEVEL), entry >> 56, bool(entry & LOGICAL))
+            Message(entry & 0xFF, entry >> 8 & 7, _is_level(entry), entry >> 56, bool(entry & LOGICAL))
         )
 
     def end_of_interrupt(self, vector: int) -> None:
@@ -120,3 +130,8 @@ class IoApic:
             if entry & REMOTE_IRR and entry & 0xFF == vector:
                 self._entries[pin] = entry & ~REMOTE_IRR
                 self._sense(pin)
+
+
+def _is_level(entry: int) -> bool:
+    """Is the pin level-triggered? NMIs are edges, whatever the entry says (82093AA, 3.2.4)."""
+    return bool(entry & LEVEL) and entry >> 8 & 7 != NMI

@@ -18,7 +18,7 @@ IOPORT = 0x70
 N_IOPORTS = 2
 INDEX = 0
 N_REGISTERS = 128
-"""Bit 7 of the index masks the NMI on a PC; there is none here."""
+"""Bit 7 of the index masks the board's NMI on a PC; there is none here. NMIs of the APICs pass it by."""
 
 SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM = range(6)
 DAY_OF_WEEK, DAY_OF_MONTH, MONTH, YEAR, A, B, C, D = range(6, 14)

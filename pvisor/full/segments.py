@@ -114,6 +114,12 @@ class Segmentation:
         """Is the current code segment a 64-bit one?"""
         return bool(self._vcpu.segment(CS).flags & LONG)
 
+    @property
+    def code_bits(self) -> int:
+        """The width of the current code segment: 16, 32 or 64."""
+        flags = self._vcpu.segment(CS).flags
+        return 64 if flags & LONG else 32 if flags & DEFAULT_BIG else 16
+
     # --- descriptors
 
     def descriptor(self, selector: int, *, system_bytes: int = 8) -> Descriptor:

@@ -7,7 +7,7 @@ the domain. This room has no twin: a paravirtual guest does without far transfer
 
 from __future__ import annotations
 
-from pvisor.cpu.decode import Instruction
+from pvisor.cpu.decode import Instruction, decode
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, RSP, SS, Exit, Segment
 from pvisor.errors import DomainCrash
@@ -231,6 +231,7 @@ class Transfers:
 
     def interrupt_return(self, exit: Exit, insn: Instruction, next_rip: int) -> None:
         """IRET, IRETD, IRETQ: within a ring or to ring 3."""
+        self._vcpu.v.nmi_blocked = 0  # also if it faults (SDM 3A 6.7.1)
         n_bytes, long, cpl = self._operands.operand_bytes(insn), is_long(self._state), self._segments.cpl
         old = self._interrupts.rflags
         if old & RFLAGS_NT:
@@ -253,6 +254,13 @@ class Transfers:
         else:
             self._return_within(selector, descriptor, target, words, n_bytes)
         self._interrupts.rflags = self._returned_flags(old, rflags, n_bytes, cpl)
+
+    def unblock_nmi(self, exit: Exit) -> None:
+        """A page fault of the real CPU's: if it was an IRET's, NMIs are let in again."""
+        if self._vcpu.v.nmi_blocked:
+            insn = decode(bytes(exit.insn[0 : exit.n_insn]), self._segments.code_bits)
+            if insn is not None and insn.opcode[0] == 0xCF:
+                self._vcpu.v.nmi_blocked = 0
 
     def _return_within(
         self, selector: int, descriptor: Descriptor, target: int, words: list[int], n_bytes: int

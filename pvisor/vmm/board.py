@@ -102,7 +102,7 @@ def _interrupts(
     pair = pic.Pic(to_lint0)
     local_apic = apic.LocalApic(
         domain.timers, set_cpu_line, pair.acknowledge,
-        lambda vector: io_apic.end_of_interrupt(vector), refuse_nmi,
+        lambda vector: io_apic.end_of_interrupt(vector), vcpu.raise_nmi,
     )  # fmt: skip
     io_apic = ioapic.IoApic(local_apic.receive, local_apic.virtual_wire)
     for base, chip in ((pic.MASTER, pair.master), (pic.SLAVE, pair.slave), (pic.ELCR, pair.elcr)):
@@ -110,6 +110,7 @@ def _interrupts(
     mmio.attach(apic.BASE, apic.N_BYTES, local_apic)
     mmio.attach(ioapic.BASE, ioapic.N_BYTES, io_apic)
     vcpu.v.device[DEVICE_APIC] = local_apic.registers
+    domain.has_nmi_source = lambda: local_apic.passes_nmi or io_apic.passes_nmi
 
     def is_masked(irq: int) -> bool:
         return pair.is_masked(irq) and io_apic.is_masked(PIT_PIN if irq == PIT_IRQ else irq)
@@ -169,8 +170,3 @@ def set_a20(is_open: bool) -> None:
     """Address line 20. Raises DomainCrash when the guest closes the gate: memory would wrap at 1 MiB."""
     if not is_open:
         raise DomainCrash("the guest closed the A20 gate, which is not supported: it stays open")
-
-
-def refuse_nmi() -> None:
-    """The CPU's NMI input. Raises DomainCrash: a guest that is sent one would wait for it for ever."""
-    raise DomainCrash("the guest sent its CPU an NMI, which is not supported")

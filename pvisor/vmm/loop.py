@@ -108,10 +108,11 @@ class RunLoop:
         domain, vcpu, timers = self._domain, self._vcpu, self._domain.timers
         n_asleep = 0
         while n_asleep < MAX_DEADLINES_ASLEEP:
-            if domain.ending is not None or (vcpu.virtual_if and vcpu.event_pending):
+            if domain.ending is not None or vcpu.has_event:
                 return domain.ending
-            watched = [watch for watch in domain.watches if watch.hold()] if vcpu.virtual_if else []
-            due_ns = timers.next_due_ns if vcpu.virtual_if else None
+            wakes = vcpu.virtual_if or (not vcpu.nmi_blocked and domain.has_nmi_source())
+            watched = [watch for watch in domain.watches if watch.hold()] if wakes else []
+            due_ns = timers.next_due_ns if wakes else None
             if watched:
                 self._pass_time(due_ns, domain.input.wait)
             elif due_ns is None or due_ns > END_OF_TIME_NS:

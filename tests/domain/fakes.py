@@ -72,6 +72,7 @@ class FakeVcpu:
         self.regs: Registers = FakeRegisters()
         self.virtual_if = False
         self.event_pending = False
+        self.nmi_pending = self.nmi_blocked = False
         self.idle_ns = 0
         self.deadline_ns: int | None = None
         self.on_hook_exit: Callable[[], bool] = lambda: True
@@ -103,6 +104,15 @@ class FakeVcpu:
 
     def complete(self) -> None:
         """Nothing is left open here."""
+
+    def raise_nmi(self) -> None:
+        """One is kept."""
+        self.nmi_pending = True
+
+    @property
+    def has_event(self) -> bool:
+        """An interrupt that IF lets in, or an NMI."""
+        return (self.virtual_if and self.event_pending) or (self.nmi_pending and not self.nmi_blocked)
 
     @property
     def virtual_ns(self) -> int:

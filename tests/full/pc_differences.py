@@ -8,7 +8,7 @@ import re
 USUAL_OPTIONS = "-cpu qemu64,+pdpe1gb,vendor=GenuineIntel"
 _BY_INSTRUCTIONS = f"{USUAL_OPTIONS} -icount shift=0,sleep=off -rtc clock=vm"  # a busy host changes nothing
 QEMU_OPTIONS = dict.fromkeys(
-    ("pic", "pit", "rtc", "uart_irq", "apic", "scheduler"),
+    ("pic", "pit", "rtc", "uart_irq", "apic", "scheduler", "nmi"),
     _BY_INSTRUCTIONS,
 )
 """By guest: options for QEMU instead of the usual ones."""

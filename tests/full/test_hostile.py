@@ -86,30 +86,6 @@ int main(void)
 }
 """)
 
-NMI_TO_ITSELF = (32, r"""
-int main(void)
-{
-    print("go\n");
-    *(volatile uint32_t *)0xfee00310 = *(volatile uint32_t *)0xfee00020;
-    *(volatile uint32_t *)0xfee00300 = 0x4400;
-    print("no NMI\n");
-    return 0;
-}
-""")
-NMI_BY_THE_TIMERS_PIN = (32, r"""
-static void io_apic(uint32_t index, uint32_t value)
-{
-    *(volatile uint32_t *)0xfec00000 = index;
-    *(volatile uint32_t *)0xfec00010 = value;
-}
-int main(void)
-{
-    io_apic(0x14, 0x400);
-    print("go\n");
-    for (;;)
-        __asm__ volatile("pause");
-}
-""")
 CODE_WHOSE_ADDRESSES_WRAP = (32, r"""
 /* As GNU Mach runs before it pages: linked 3 GiB too high, in a segment with a base of 1 GiB. */
 __asm__(".section .apart, \"ax\"; .balign 4096; apart: nop; pushf; pop %eax; nop; cli; sti; cli\n"
@@ -160,15 +136,6 @@ def test_exceptions_without_end_are_ended(tmp_path: Path) -> None:
 
 def test_code_of_16_bits_is_decoded_as_such(tmp_path: Path) -> None:
     assert run(CODE_OF_16_BITS, tmp_path).output == b"back\n"
-
-
-@pytest.mark.parametrize("mode", ["full", "emu"])
-@pytest.mark.parametrize("guest", [NMI_TO_ITSELF, NMI_BY_THE_TIMERS_PIN], ids=["ipi", "pin"])
-def test_an_nmi_is_refused_by_name(tmp_path: Path, guest: tuple[int, str], mode: str) -> None:
-    """It is not lost without a word: a guest that waits for it would wait for ever."""
-    result = run(guest, tmp_path, mode)
-    assert (result.output, result.ending.ended_by) == (b"go\n", EndedBy.CRASH)
-    assert "NMI" in result.ending.reason
 
 
 CODE_THAT_ENDS_THE_TRANSLATOR = (64, r"""

@@ -30,7 +30,7 @@ RING_3_AND_DEVICES = (
     *((name, bits) for name in (
         "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "access_rights", "user_paging",
         "smc_user", "sysenter", "limits", "gates", "single_step", "pic", "pit", "rtc", "uart_irq", "apic",
-        "scheduler",
+        "scheduler", "nmi",
     ) for bits in (32, 64)),
     ("user_pae", 32), ("syscall", 64), ("compat", 64),
 )  # fmt: skip

@@ -74,6 +74,7 @@ pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner);
 int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes);
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit);
 void pv_inject(pv_vcpu *v, uint32_t vector);
+void pv_inject_nmi(pv_vcpu *v);
 uint32_t pv_exception_chain(pv_vcpu *v, uint32_t index, uint32_t *vector, uint32_t *error_code, uint64_t *cr2);
 
 /* Native handlers, by wing ("full", "para"): how many, their names, switched on one by one. */
@@ -90,6 +91,10 @@ void pv_trace_clear(pv_vcpu *v);
 int pv_operation_add(pv_vcpu *v, uint64_t address);
 const pv_operation *pv_operation_get(pv_vcpu *v, uint32_t index);
 void pv_operations_finish(pv_vcpu *v);
+
+/* NMIs: are they blocked until IRET, and does one wait that is not? */
+uint32_t pv_nmi_blocked(pv_vcpu *v);
+uint32_t pv_nmi_due(pv_vcpu *v);
 
 /* A device's interrupt, at a block boundary with IF set, without Python. -1: it was not delivered, nothing changed. */
 int pv_deliver_interrupt(pv_vcpu *v, uint32_t vector);

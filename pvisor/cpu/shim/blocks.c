@@ -66,7 +66,7 @@ void refresh_limit(struct engine *e)
 {
     pv_vcpu *v = &e->v;
     bool open = v->virtual_if || v->remedy == PV_REMEDY_REGISTERS; /* then IF may be set at any time */
-    bool event = e->lane ? lane_wants_look(e) : v->event_pending && open;
+    bool event = e->lane ? lane_wants_look(e) : (v->event_pending && open) || nmi_due(e);
     bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
     /* Stored before kick is read, and not only in program order: a kick of another thread must not be lost. */
     uint64_t deadline = v->deadline_ns > v->idle_ns ? v->deadline_ns - v->idle_ns : 0;
@@ -149,9 +149,9 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_TRACE_FULL, address);
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         stop_at_block(e, PV_EXIT_KICK, address);
-    else if (v->event_pending && v->virtual_if && !in_shadow(e))
+    else if (event_due(e) && !in_shadow(e))
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
-    else if (v->event_pending && v->virtual_if && !e->window_step && begin_window_step(e, address))
+    else if (event_due(e) && !e->window_step && begin_window_step(e, address))
         e->block.insns = 0; /* the block is translated anew, as one instruction, and comes here again */
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         stop_at_block(e, PV_EXIT_DEADLINE, address);

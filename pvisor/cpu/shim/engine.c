@@ -233,6 +233,17 @@ int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits)
     return write_register((struct engine *)v, UC_X86_REG_CR4, &cr4);
 }
 
+uint32_t pv_nmi_blocked(pv_vcpu *v)
+{
+    struct engine *e = (struct engine *)v;
+    return e->lane ? lane_nmi_blocked(e) : v->nmi_blocked;
+}
+
+uint32_t pv_nmi_due(pv_vcpu *v)
+{
+    return nmi_due((struct engine *)v);
+}
+
 /* An address may hold other code from now on: counts of blocks are learnt anew. */
 void pv_new_epoch(pv_vcpu *v)
 {

@@ -245,7 +245,7 @@ static __attribute__((noinline)) void interrupt(struct engine *e, uint32_t vecto
     follow_if(e);
     leave_shadow(e);
     if (unlikely(stepped)) {
-        if (e->v.virtual_if) { /* else it was a CLI, or its like, that did not trap */
+        if (e->v.virtual_if || nmi_due(e)) { /* else it was a CLI, or its like, that did not trap */
             open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
             stop(e);
         }

@@ -249,6 +249,7 @@ static inline const uint8_t *code_at(struct engine *e, uint64_t linear)
 void close_lane(struct engine *e);
 bool lane_walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
 bool lane_wants_look(struct engine *e);
+bool lane_nmi_blocked(struct engine *e);
 uint32_t lane_stopped(struct engine *e);
 
 /* --- blocks.c */
@@ -276,6 +277,18 @@ static inline void follow_if(struct engine *e)
 {
     if (unlikely(e->v.remedy == PV_REMEDY_REGISTERS))
         e->v.virtual_if = (*state32(e, e->at.eflags) & REAL_IF) != 0;
+}
+
+/* An NMI waits, and nothing holds it but the shadow of STI or MOV SS. */
+static inline bool nmi_due(struct engine *e)
+{
+    return unlikely(e->v.nmi_pending) && !(e->lane ? lane_nmi_blocked(e) : e->v.nmi_blocked);
+}
+
+/* An interrupt of a device with IF set, or an NMI. */
+static inline bool event_due(struct engine *e)
+{
+    return (e->v.event_pending && e->v.virtual_if) || nmi_due(e);
 }
 
 /* A trap ends the shadow of a STI that the engine ran itself: it remembers one until a block ends. */

@@ -197,6 +197,8 @@ typedef struct pv_vcpu {
     uint64_t idle_ns;          /* [H] virtual time skipped by waiting */
     uint32_t event_pending;    /* [H] something waits for virtual_if */
     uint32_t virtual_if;       /* both: the guest's own interrupt flag */
+    uint32_t nmi_pending;      /* [H] an NMI waits; there is room for one */
+    uint32_t nmi_blocked;      /* both: until the guest's next IRET; in the lane the engine knows (pv_nmi_blocked) */
     uint64_t sti_insns;        /* both: no event at this count, it is the block right after STI */
     uint64_t cr3;              /* [S] the real table root (pv_set_root) */
     void *owner;               /* [H] handle given to pv_on_hook_exit */

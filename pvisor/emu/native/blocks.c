@@ -16,15 +16,21 @@ static inline uint64_t key_of(struct engine *e, uint64_t address, const struct s
     return address ^ e->epoch ^ (space + (translation << 48)) * 0x9e3779b97f4a7c15ull;
 }
 
-/* IF is set and no shadow of STI or MOV SS lies on the next instruction: the engine has both. */
+/* Something waits, and no shadow of STI or MOV SS lies on the next instruction: IF and the shadow are the engine's. */
 static bool may_interrupt(struct engine *e)
 {
-    return *state32(e, e->at.eflags) & FLAG_IF && !(current_hflags(e) & HF_INHIBIT_IRQ);
+    bool interrupt = e->v.event_pending && *state32(e, e->at.eflags) & FLAG_IF;
+    return (interrupt || nmi_due(e)) && !(current_hflags(e) & HF_INHIBIT_IRQ);
 }
 
 bool lane_wants_look(struct engine *e)
 {
-    return e->v.event_pending || e->lane->injected;
+    return e->v.event_pending || e->v.nmi_pending || e->lane->injected;
+}
+
+bool lane_nmi_blocked(struct engine *e)
+{
+    return *lane_hflags2(e) & HF2_NMI;
 }
 
 /* Goes on at the beginning of the block that was about to begin: it is looked up anew. */
@@ -41,6 +47,9 @@ static void deliver_interrupt(struct engine *e, uint64_t address)
     struct lane *lane = e->lane;
     int vector = (int)lane->injected - 1;
     lane->injected = 0;
+    if (lane->injected_nmi)
+        *lane_hflags2(e) |= HF2_NMI;
+    lane->injected_nmi = false;
     lane->n_chain = 0;
     e->block.insns = 0;
     refresh_limit(e);
@@ -62,7 +71,7 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_TRACE_FULL, address);
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         stop_at_block(e, PV_EXIT_KICK, address);
-    else if (v->event_pending && may_interrupt(e))
+    else if (may_interrupt(e))
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         stop_at_block(e, PV_EXIT_DEADLINE, address);

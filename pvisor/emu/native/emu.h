@@ -30,6 +30,7 @@ struct lane_mmio {             /* one range of guest-physical memory that device
 struct lane {
     uint8_t *cpu;              /* QEMU's CPUState; e->state lies inside it */
     uint32_t injected;         /* 1 + the vector of an external interrupt to deliver, or 0 */
+    bool injected_nmi;         /* it is an NMI, which blocks others until IRET */
     bool delivering;           /* still set at the next exception: the delivery left by longjmp */
     bool delivering_df;        /* still set at the end of a run: a triple fault */
     uint32_t n_chain;
@@ -85,6 +86,13 @@ void lane_on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void 
 bool lane_on_device_fetch(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *user);
 uint64_t lane_mmio_read(uc_engine *uc, uint64_t offset, unsigned size, void *user);
 void lane_mmio_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *user);
+
+/* QEMU's hflags2 stands behind hflags. The engine clears the bit at IRET, which the probe sees. */
+enum { HF2_NMI = 1 << 2 };
+static inline uint32_t *lane_hflags2(struct engine *e)
+{
+    return state32(e, e->at.hflags + 4);
+}
 
 static inline uint64_t lane_cr0(struct engine *e)
 {

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { MSR_EFER = 0xc0000080u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4 };
+enum { MSR_EFER = 0xc0000080u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4, VECTOR_NMI = 2 };
 #define WRITE_BACK 0x0606060606060606ull
 
 /* 32-bit protected mode, flat, no paging. Unicorn opens its CPU in long mode, which clearing CR0.PG leaves. */
@@ -149,6 +149,14 @@ void pv_inject(pv_vcpu *v, uint32_t vector)
     struct engine *e = (struct engine *)v;
     e->lane->injected = vector + 1;
     refresh_limit(e);
+}
+
+void pv_inject_nmi(pv_vcpu *v)
+{
+    struct engine *e = (struct engine *)v;
+    v->nmi_pending = 0;
+    e->lane->injected_nmi = true;
+    pv_inject(v, VECTOR_NMI);
 }
 
 uint32_t pv_exception_chain(pv_vcpu *v, uint32_t index, uint32_t *vector, uint32_t *error_code, uint64_t *cr2)

@@ -26,6 +26,7 @@ static const uint8_t code[] = {
     0xf4,                                /* 0x1b hlt                             */
     0x0f, 0x01, 0x1d, 0x00, 0x60, 0, 0,  /* 0x1c lidt [0x6000], which is 0       */
     0x0f, 0x0b,                          /* 0x23 ud2             a triple fault  */
+    0xcf,                                /* 0x25 iret            to 0x0d         */
 };
 
 /* What the four words at ESP must be when the handler halts. */
@@ -72,6 +73,19 @@ static bool takes(struct engine *e, uint8_t *ram, int i)
     uint32_t words[4] = {0};
     memcpy(words, ram + regs->gpr[RSP], with_error ? 16 : 12);
     return !memcmp(words, steps[i].words, sizeof words);
+}
+
+/* IRET clears the bit that says that NMIs are blocked. */
+static bool iret_unblocks_nmi(struct engine *e, uint8_t *ram)
+{
+    static const uint32_t frame[] = {CODE + 0x0d, 0x08, 0x2};
+    pv_registers *regs = e->v.regs;
+    memcpy(ram + STACK - sizeof frame, frame, sizeof frame);
+    regs->gpr[RSP] = STACK - sizeof frame;
+    regs->rip = CODE + 0x25;
+    uint32_t before = *lane_hflags2(e);
+    *lane_hflags2(e) |= HF2_NMI;
+    return !(before & HF2_NMI) && pv_run(&e->v) == PV_EXIT_HLT && regs->gpr[RSP] == STACK && *lane_hflags2(e) == before;
 }
 
 /* --- the place of an access ------------------------------------------------------------------------ */
@@ -138,6 +152,8 @@ static const char *prove(struct engine *e, uint8_t *ram)
     for (int i = 0; i < N_STEPS; i++)
         if (!takes(e, ram, i))
             return "an event was not delivered as the manual has it";
+    if (!iret_unblocks_nmi(e, ram))
+        return "the flag that blocks NMIs was not found";
     wrong = find_place(e);
     if (wrong)
         return wrong;

@@ -43,7 +43,7 @@ static bool page_fault(struct engine *e)
         fill(e, &m, access);
         return true;
     }
-    if (walked != WALK_PAGE_FAULT || !reflect(e, x->vector, m.error_code))
+    if (walked != WALK_PAGE_FAULT || e->v.nmi_blocked || !reflect(e, x->vector, m.error_code))
         return false;
     cpu_of(e)->cr2 = m.cr2;
     x->ops[1] = m.error_code;

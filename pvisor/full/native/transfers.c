@@ -68,7 +68,7 @@ static bool iret(struct engine *e)
     struct popped frame;
     struct descriptor code;
     pv_segment stack;
-    if (!is_pc(e) || !parse(e, &insn) || insn.segment >= 0)
+    if (!is_pc(e) || e->v.nmi_blocked || !parse(e, &insn) || insn.segment >= 0)
         return false;
     uint32_t width = operand_bytes(e, &insn), cpl = virtual_cpl(e);
     uint64_t old = guest_rflags(e);
