@@ -180,6 +180,10 @@ class ControlRegisters:
             value |= DR6_ALWAYS
         self._state.dr[index] = value
 
+    def clear_breakpoints(self, enables: int) -> None:
+        """Clear these bits of DR7: a task switch does so with the local enables (SDM 3B 17.2.4)."""
+        self._state.dr[7] &= ~enables
+
     def _debug_index(self, number: int) -> int:
         if number > 7 or (number in (4, 5) and self._state.cr4 & CR4_DE):
             raise GuestFault(UD)

@@ -31,6 +31,7 @@ from pvisor.full.sensitive import SensitiveInstructions
 from pvisor.full.state import (
     CR0_TS,
     CR4_TSD,
+    DB,
     GP,
     PF,
     RFLAGS_TF,
@@ -43,6 +44,7 @@ from pvisor.full.state import (
 from pvisor.full.syscall import SystemCalls
 from pvisor.full.system import SystemInstructions, control_operands, loads_stack_segment
 from pvisor.full.system_operands import SystemOperands, bad_stack_address
+from pvisor.full.tasks import TaskSwitcher
 from pvisor.full.transfers import Transfers
 from pvisor.full.tsc import rdtsc
 from pvisor.full.user_io import UserIo
@@ -55,9 +57,7 @@ from pvisor.machine.mmio import MmioBus
 
 U32_MAX = 0xFFFF_FFFF
 U64_MAX = (1 << 64) - 1
-DB, DR6_SINGLE_STEP = 1, 1 << 14
-REMEDY_REGISTERS = 2
-"""enum pv_remedy (cpu/shim/types.h)."""
+DR6_SINGLE_STEP = 1 << 14
 CPUID_APIC, APIC_ENABLE = 1 << 9, 1 << 11
 """CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE (SDM 3A 10.4.3)."""
 Emulation = Callable[[Exit, Instruction, int], int | None]
@@ -93,7 +93,11 @@ class FullWing:
         self.interrupt_source: InterruptSource | None = None
         self._operands = operands
         self._system = SystemInstructions(vcpu, self.state, self.segments, operands)
-        self._transfers = Transfers(vcpu, self.state, self.paging, self.segments, self.interrupts, operands)
+        tasks = TaskSwitcher(vcpu, self.state, self.paging, self.segments, self.interrupts, self.control)
+        self.interrupts.tasks = tasks
+        self._transfers = Transfers(
+            vcpu, self.state, self.paging, self.segments, self.interrupts, operands, tasks
+        )
         self._calls = SystemCalls(vcpu, self.state, self.segments, self.interrupts)
         self._sensitive = SensitiveInstructions(vcpu, self.state, self.segments, self.interrupts, operands)
         self._user_io = UserIo(vcpu, self.state, self.paging, self.segments, operands, ioports)
@@ -327,9 +331,7 @@ class FullWing:
 
     def _descriptor_table(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         after = self._system.descriptor_table(exit, insn, next_rip)
-        if self._vcpu.v.remedy == REMEDY_REGISTERS:
-            state = self.state
-            self._vcpu.show_tables(state.idtr.base, state.idtr.limit, state.tr.selector, state.ldtr.selector)
+        self.segments.show_tables()
         return after
 
     def _sysret(self, exit: Exit, insn: Instruction, next_rip: int) -> None:

@@ -7,6 +7,8 @@ triple fault, which shuts the CPU down. Twin of para/interrupts.py.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from pvisor.cpu.exits import VECTOR_NAMES, describe_page_fault
 from pvisor.cpu.shim import lib
 from pvisor.cpu.unicorn_engine import UnicornVcpu
@@ -37,17 +39,27 @@ CONTRIBUTORY = frozenset((0, 10, 11, 12, 13))
 WITH_ERROR_CODE = frozenset((8, 10, 11, 12, 13, 14, 17))
 WITH_SELECTOR = frozenset((10, 11, 12, 13))
 NMI = 2
-INTERRUPT_GATE, TRAP_GATE = 14, 15
+TASK_GATE, INTERRUPT_GATE_16, TRAP_GATE_16, INTERRUPT_GATE, TRAP_GATE = 5, 6, 7, 14, 15
+LONG_GATES = frozenset((INTERRUPT_GATE, TRAP_GATE))
+GATES = LONG_GATES | {TASK_GATE, INTERRUPT_GATE_16, TRAP_GATE_16}
+"""Types of gates in an IDT (SDM 3A table 3-2)."""
 MAX_FAULTS_WITHOUT_PROGRESS = 10_000
 U64_MAX = (1 << 64) - 1
 EXT = 1
 """Error code bit: the event came from outside the program."""
-FLAGS_KEPT = 0x3F_7FD5
-"""Bits of RFLAGS that IRET can set (all but the reserved ones)."""
+FLAGS_KEPT = 0x3E_7FD5
+"""Bits of RFLAGS that IRET can set: all but the reserved ones, and RF, which `resume` sets."""
+
+
+class TaskGates(Protocol):
+    """Who switches tasks (full/tasks.py)."""
+
+    def event(self, selector: int, return_rip: int, error_code: int | None, n_retiring: int) -> None:
+        """An event by a task gate to the TSS of this selector. Raises GuestFault."""
 
 
 class Interrupts:
-    """Event delivery for one vCPU."""
+    """Event delivery for one vCPU. `tasks` is set by whoever makes both."""
 
     def __init__(
         self, vcpu: UnicornVcpu, state: CpuState, paging: ShadowPaging, segments: Segmentation
@@ -56,11 +68,14 @@ class Interrupts:
         self._state = state
         self._paging = paging
         self._segments = segments
+        self.tasks: TaskGates
 
     @property
     def rflags(self) -> int:
         """RFLAGS as the guest sees it: its own IF and IOPL in place of the real ones."""
         flags = self._vcpu.rflags & ~(RFLAGS_IF | RFLAGS_IOPL)
+        if self._vcpu.v.rf_insns == self._vcpu.v.insns:
+            flags |= RFLAGS_RF
         return flags | (RFLAGS_IF if self._vcpu.virtual_if else 0) | self._state.iopl << 12
 
     @rflags.setter
@@ -69,9 +84,14 @@ class Interrupts:
         self._state.iopl = value >> 12 & 3
         self._vcpu.rflags = value & ~RFLAGS_IOPL & FLAGS_KEPT | 2
 
+    def resume(self, n_retiring: int) -> None:
+        """RFLAGS.RF is set: no breakpoint at the next instruction. `n_retiring`: 1 if this one retires."""
+        self._vcpu.v.rf_insns = self._vcpu.v.insns + n_retiring
+
     def raise_fault(self, fault: GuestFault, return_rip: int) -> None:
         """Deliver an exception. Raises DomainCrash on a triple fault, naming the whole chain."""
         self._check_progress(fault)
+        return_rip = return_rip if fault.at is None else fault.at
         chain: list[str] = []
         current = fault
         while True:
@@ -90,6 +110,7 @@ class Interrupts:
             except GuestFault as first:
                 nested = _from_outside(first)
                 chain.append(_name(nested))
+                return_rip = return_rip if nested.at is None else nested.at
                 if nested.cr2 is not None:
                     self._state.cr2 = nested.cr2
                 if current.vector == DF:
@@ -144,7 +165,12 @@ class Interrupts:
         long = is_long(self._state)
         gate = self._gate(vector, 16 if long else 8, soft)
         selector = int.from_bytes(gate[2:4], "little")
-        target = int.from_bytes(gate[0:2] + (gate[6:12] if long else gate[6:8]), "little")
+        kind = gate[5] & 0xF
+        if kind == TASK_GATE:
+            self.tasks.event(selector, return_rip, error_code, int(soft))
+            return
+        width = 8 if long else 4 if kind & 8 else 2
+        target = int.from_bytes(gate[0:2] + gate[6 : {8: 12, 4: 8, 2: 6}[width]], "little")
         descriptor, cpl = self._target(selector)
         if long:
             if not descriptor.flags & LONG:
@@ -160,7 +186,7 @@ class Interrupts:
             words += [self._vcpu.regs.gpr[RSP], self._selector(SS)]
         if error_code is not None:
             words.insert(0, error_code)
-        self._push_frame(words, rsp, stack, 8 if long else 4, cpl)
+        self._push_frame(words, rsp, stack, width, cpl)
         self._segments.load_code(selector, descriptor, cpl)
         if stack is not None:
             self._vcpu.set_segment(SS, stack)
@@ -173,9 +199,7 @@ class Interrupts:
             raise GuestFault(GP, selector_code)
         gate = self._paging.read_virtual(self._state.idtr.base + vector * n_bytes, n_bytes)
         kind = gate[5] & 0x1F
-        if not is_long(self._state) and kind in (5, 6, 7):
-            raise DomainCrash(f"vector {vector}: 16-bit gates and task gates are not supported")
-        if kind not in (INTERRUPT_GATE, TRAP_GATE):
+        if kind not in (LONG_GATES if is_long(self._state) else GATES):
             raise GuestFault(GP, selector_code)
         if soft and gate[5] >> 5 & 3 < self._segments.cpl:
             raise GuestFault(GP, selector_code)
@@ -229,7 +253,7 @@ class Interrupts:
         frame = b"".join((word & mask).to_bytes(width, "little") for word in words)
         access = USER_WRITE if cpl == 3 else WRITE
         base, sp_mask = 0, U64_MAX
-        if width == 4:
+        if width < 8:
             segment = stack or self._vcpu.segment(SS)
             base = segment.base
             sp_mask = 0xFFFF_FFFF if segment.flags & DEFAULT_BIG else 0xFFFF
@@ -241,7 +265,7 @@ class Interrupts:
 
     def _enter(self, gate: bytes, target: int, rflags: int) -> None:
         cleared = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM
-        if gate[5] & 0xF == INTERRUPT_GATE:
+        if gate[5] & 0xF in (INTERRUPT_GATE, INTERRUPT_GATE_16):
             cleared |= RFLAGS_IF
         self.rflags = rflags & ~cleared
         self._vcpu.regs.rip = target
@@ -253,7 +277,7 @@ class Interrupts:
 def _from_outside(fault: GuestFault) -> GuestFault:
     """A fault met while an event was delivered: EXT is set in an error code that names a selector."""
     if fault.vector in WITH_SELECTOR and fault.error_code is not None:
-        return GuestFault(fault.vector, fault.error_code | EXT)
+        fault.error_code |= EXT
     return fault
 
 

@@ -31,6 +31,8 @@ UPPER_TYPE = 0x1F00
 LDT, TSS_AVAILABLE, CALL_GATE = 2, 9, 12
 """Types of system descriptors (SDM 3A table 3-2)."""
 REAL_KERNEL_DPL = 1
+REMEDY_REGISTERS = 2
+"""enum pv_remedy (cpu/shim/types.h)."""
 NULL = Segment(0, 0, 0, 0)
 FLAT_CODE, FLAT_CODE64, FLAT_DATA = 0x00CF_9B00, 0x00AF_9B00, 0x00CF_9300
 """The segments that SYSCALL and its kin load without a descriptor, with DPL 0 (SDM 2B, SYSCALL)."""
@@ -291,6 +293,12 @@ class Segmentation:
 
     def _system_descriptor(self, selector: int) -> Descriptor:
         return self.descriptor(selector, system_bytes=16 if is_long(self._state) else 8)
+
+    def show_tables(self) -> None:
+        """Where SIDT, STR and SLDT run as they are, they show the real registers: the guest's values."""
+        if self._vcpu.v.remedy == REMEDY_REGISTERS:
+            state = self._state
+            self._vcpu.show_tables(state.idtr.base, state.idtr.limit, state.tr.selector, state.ldtr.selector)
 
     def set_base(self, index: int, base: int) -> None:
         """WRMSR of FS_BASE or GS_BASE."""

@@ -118,9 +118,16 @@ class GuestFault(Exception):  # noqa: N818 - an event of the guest, no error of 
         self.vector = vector
         self.error_code = error_code
         self.cr2 = cr2
+        self.at: int | None = None
+        """RIP of the instruction that has it, where that is not the one being emulated (tasks.py)."""
+
+    def of_task(self, rip: int) -> GuestFault:
+        """The same, at the first instruction of a new task."""
+        self.at = rip
+        return self
 
 
-UD, DF, TS, NP, SS_FAULT, GP, PF = 6, 8, 10, 11, 12, 13, 14
+DB, UD, DF, TS, NP, SS_FAULT, GP, PF = 1, 6, 8, 10, 11, 12, 13, 14
 """Vectors that the emulation itself raises."""
 
 

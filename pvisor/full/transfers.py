@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Far JMP, CALL and RET, call gates, and IRET: changes of the code segment, within a ring and between rings.
 
-Sources: SDM 2A (CALL, IRET, JMP, RET), 3A 5.8. Tasks are not switched: a task gate or a TSS as target ends
-the domain. This room has no twin: a paravirtual guest does without far transfers.
+Sources: SDM 2A (CALL, IRET, JMP, RET), 3A 5.8. Where a task gate or a TSS is the target, tasks.py
+goes on. This room has no twin: a paravirtual guest does without far transfers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pvisor.full.state import (
     RFLAGS_IF,
     RFLAGS_IOPL,
     RFLAGS_NT,
+    RFLAGS_RF,
     RFLAGS_VM,
     SS_FAULT,
     CpuState,
@@ -28,11 +29,13 @@ from pvisor.full.state import (
     is_long,
 )
 from pvisor.full.system_operands import SystemOperands
+from pvisor.full.tasks import TaskSwitcher
 from pvisor.full.walk import READ, USER_READ, USER_WRITE, WRITE
 
 U64_MAX = (1 << 64) - 1
-LEGACY_TASKS = frozenset((1, 3, 5, 9, 11))
+TASKS = frozenset((1, 3, 5, 9, 11))
 CALL_GATE_16 = 4
+"""Types of system descriptors (SDM 3A table 3-2): TSS of both widths, available and busy, and task gate."""
 
 
 class Transfers:
@@ -46,6 +49,7 @@ class Transfers:
         segments: Segmentation,
         interrupts: Interrupts,
         operands: SystemOperands,
+        tasks: TaskSwitcher,
     ) -> None:
         self._vcpu = vcpu
         self._state = state
@@ -53,6 +57,7 @@ class Transfers:
         self._segments = segments
         self._interrupts = interrupts
         self._operands = operands
+        self._tasks = tasks
 
     # --- JMP and CALL
 
@@ -99,16 +104,16 @@ class Transfers:
         self._segments.check_code(selector, descriptor)
 
     def _through_gate(self, selector: int, gate: Descriptor, next_rip: int, is_call: bool) -> None:
-        """A call gate (SDM 3A 5.8.3 to 5.8.5). Raises DomainCrash for tasks, which are not switched."""
+        """A call gate (SDM 3A 5.8.3 to 5.8.5), or another task."""
         long, cpl = is_long(self._state), self._segments.cpl
-        if not long and gate.kind in LEGACY_TASKS | {CALL_GATE_16}:
+        if not long and gate.kind in TASKS:
             if gate.dpl < max(cpl, selector & 3):
                 raise general_protection(selector)
-            raise DomainCrash(
-                f"far transfer to selector {selector:#x}: task switches and 16-bit gates are not supported"
-            )
-        if gate.kind != CALL_GATE:
+            self._tasks.transfer(selector, gate, next_rip, is_call)
+            return
+        if gate.kind != CALL_GATE and (long or gate.kind != CALL_GATE_16):
             raise general_protection(selector)
+        width = 8 if long else 4 if gate.kind == CALL_GATE else 2
         high = 0
         if long:
             wide = self._segments.descriptor(selector, system_bytes=16)
@@ -120,7 +125,9 @@ class Transfers:
         if not gate.flags & PRESENT:
             raise GuestFault(NP, selector & 0xFFFC)
         target_selector = gate.low >> 16
-        target = gate.low & 0xFFFF | gate.flags & 0xFFFF_0000 | high << 32
+        target = gate.low & 0xFFFF | high << 32
+        if width > 2:
+            target |= gate.flags & 0xFFFF_0000
         if not target_selector & 0xFFFC:
             raise general_protection(0)
         descriptor = self._segments.descriptor(target_selector)
@@ -137,9 +144,9 @@ class Transfers:
         stack = self._inner_stack(new_cpl) if inner else None
         self._segments.set_accessed(descriptor)
         if stack is not None:
-            self._call_inner(gate, *stack, next_rip)
+            self._call_inner(gate, *stack, next_rip, width)
         elif is_call:
-            self._push([next_rip, self._vcpu.segment(CS).selector], 8 if long else 4, cpl)
+            self._push([next_rip, self._vcpu.segment(CS).selector], width, cpl)
         self._segments.load_code(target_selector, descriptor, new_cpl)
         self._vcpu.regs.rip = target
 
@@ -154,25 +161,27 @@ class Transfers:
         assert stack is not None
         return stack, esp
 
-    def _call_inner(self, gate: Descriptor, stack: Segment, rsp: int, next_rip: int) -> None:
+    def _call_inner(self, gate: Descriptor, stack: Segment, rsp: int, next_rip: int, width: int) -> None:
         """To a more privileged ring: the parameters copied, the old stack pushed, on the new one."""
         long = is_long(self._state)
         old_ss, old_rsp = self._vcpu.segment(SS), self._vcpu.regs.gpr[RSP]
         old_cs = self._vcpu.segment(CS).selector
         if long:
-            width, base, parameters = 8, 0, b""
+            base, parameters = 0, b""
         else:
-            width, base = 4, stack.base
+            base = stack.base
             n_parameters = gate.flags & 0x1F
             mask = 0xFFFF_FFFF if old_ss.flags & DEFAULT_BIG else 0xFFFF
             at = (old_rsp & mask) + old_ss.base & 0xFFFF_FFFF
-            parameters = self._read(at, 4 * n_parameters) if n_parameters else b""
+            parameters = self._read(at, width * n_parameters) if n_parameters else b""
         words = [next_rip, old_cs]
         frame = _frame(words, width) + parameters + _frame([old_rsp, old_ss.selector], width)
-        rsp = rsp - len(frame) & (U64_MAX if long else 0xFFFF_FFFF)
-        self._paging.push_virtual(rsp + base & (U64_MAX if long else 0xFFFF_FFFF), frame, width, WRITE)
+        wrap = U64_MAX if long else 0xFFFF_FFFF
+        mask = wrap if long or stack.flags & DEFAULT_BIG else 0xFFFF
+        bottom = rsp - len(frame) & mask
+        self._paging.push_virtual(bottom + base & wrap, frame, width, WRITE)
         self._vcpu.set_segment(SS, stack)
-        self._vcpu.regs.gpr[RSP] = rsp
+        self._vcpu.regs.gpr[RSP] = bottom | old_rsp & ~mask & wrap
 
     # --- RET and IRET
 
@@ -237,7 +246,8 @@ class Transfers:
         if old & RFLAGS_NT:
             if long:
                 raise general_protection(0)
-            raise DomainCrash("IRET with NT set: task switches are not supported")
+            self._tasks.task_return(next_rip)
+            return
         mode64 = self._segments.in_64bit_code
         raw = self._pop_bytes((5 if mode64 else 3) * n_bytes, 0)
         words = [_number(raw[i : i + n_bytes]) for i in range(0, len(raw), n_bytes)]
@@ -254,6 +264,8 @@ class Transfers:
         else:
             self._return_within(selector, descriptor, target, words, n_bytes)
         self._interrupts.rflags = self._returned_flags(old, rflags, n_bytes, cpl)
+        if rflags & RFLAGS_RF:
+            self._interrupts.resume(1)
 
     def unblock_nmi(self, exit: Exit) -> None:
         """A page fault of the real CPU's: if it was an IRET's, NMIs are let in again."""

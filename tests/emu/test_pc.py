@@ -46,6 +46,8 @@ DIFFERENCES = {
     "single_step-64": _NO_INT1,
     "breakpoints-32": _NO_DATA_BREAKPOINTS,
     "breakpoints-64": _NO_DATA_BREAKPOINTS,
+    # SDM 2A, INT n: the gate's DPL counts for a task gate, too.
+    "tasks-32": {"  INT: vector 0xd, error 0x18a, in 0xb0": "  INT: ran in 0x1c0"},
     "user_privilege-32": _NO_RDPMC,
     "user_privilege-64": _NO_RDPMC,
     # SDM 2B, SYSRET: VM and RF are cleared. QEMU 5.0 loads them.

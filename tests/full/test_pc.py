@@ -32,11 +32,14 @@ RING_3_AND_DEVICES = (
         "smc_user", "sysenter", "limits", "gates", "single_step", "pic", "pit", "rtc", "uart_irq", "apic",
         "scheduler", "nmi",
     ) for bits in (32, 64)),
-    ("user_pae", 32), ("syscall", 64), ("compat", 64),
+    ("user_pae", 32), ("syscall", 64), ("compat", 64), ("tasks", 32), ("gates_286", 32),
 )  # fmt: skip
 
 BREAKPOINTS = (("breakpoints", 32), ("breakpoints", 64))
 """Hardware breakpoints are not supported: the domain ends where the first is enabled, and says so."""
+
+NOT_IN_EMU = (("task_286", 32),)
+"""The lane's engine, of QEMU 5.0, does not read the segments of a 16-bit TSS where they are."""
 
 NOT_IN_QEMU = (("refusals", 64),)
 """QEMU's TCG lets these values pass; the expected output is the manual's."""
@@ -67,7 +70,7 @@ def run(elf: Path, **settings: Any) -> RunResult:
     return run_domain(DomainConfig(elf, mode="full", max_insns=20_000_000, timeout_s=20, **settings))
 
 
-@over(GUESTS + RING_3_AND_DEVICES + NOT_IN_QEMU)
+@over(GUESTS + RING_3_AND_DEVICES + NOT_IN_EMU + NOT_IN_QEMU)
 @pytest.mark.parametrize("tier", ["native", "python"])
 def test_a_pc_kernel_sees_a_pc(built: Any, name: str, bits: int, tier: str) -> None:
     result = run(built(name, bits), tier=tier)
@@ -75,7 +78,7 @@ def test_a_pc_kernel_sees_a_pc(built: Any, name: str, bits: int, tier: str) -> N
     assert (result.ending.ended_by.value, result.ending.status) == ("guest", 1), result.ending.reason
 
 
-@over(GUESTS + RING_3_AND_DEVICES + BREAKPOINTS)
+@over(GUESTS + RING_3_AND_DEVICES + NOT_IN_EMU + BREAKPOINTS)
 @pytest.mark.needs_qemu
 def test_qemu_agrees(built: Any, name: str, bits: int) -> None:
     status, output = pc.run(built(name, bits), options=options_of(name))

@@ -200,6 +200,7 @@ typedef struct pv_vcpu {
     uint32_t nmi_pending;      /* [H] an NMI waits; there is room for one */
     uint32_t nmi_blocked;      /* both: until the guest's next IRET; in the lane the engine knows (pv_nmi_blocked) */
     uint64_t sti_insns;        /* both: no event at this count, it is the block right after STI */
+    uint64_t rf_insns;         /* both: the guest's RFLAGS.RF is set while insns is this */
     uint64_t cr3;              /* [S] the real table root (pv_set_root) */
     void *owner;               /* [H] handle given to pv_on_hook_exit */
     uint32_t kick;             /* [H], from any thread or a signal handler: come back soon */

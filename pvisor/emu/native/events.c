@@ -156,7 +156,7 @@ void lane_on_syscall(uc_engine *uc, void *user)
     struct engine *e = user;
     if (unlikely(e->stopping))
         return;
-    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block_bytes - linear_of(e, rip); /* prefixes, too */
+    uint64_t rip = e->v.regs->rip, length = e->block_address + e->block.bytes - linear_of(e, rip); /* prefixes, too */
     uint64_t next_rip = rip + length, efer = lane_efer(e), star = *state64(e, internals.at.star);
     if (!(efer & EFER_SCE)) {
         internals.raise(e->state, VECTOR_UD, 0);

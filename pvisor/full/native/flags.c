@@ -2,12 +2,14 @@
 /* RFLAGS as the guest sees it: its own IF and IOPL in place of the real ones (twin: full/interrupts.py). */
 #include "full/native/cpu.h"
 
-/* Bits that IRET can set: all but the reserved ones. */
-enum { FLAGS_KEPT = 0x3f7fd5 };
+/* Bits that IRET can set: all but the reserved ones, and RF, which v.rf_insns stands for. */
+enum { FLAGS_KEPT = 0x3e7fd5 };
 
 uint64_t guest_rflags(struct engine *e)
 {
     uint64_t flags = pv_get_rflags(&e->v) & ~(uint64_t)(RFLAGS_IF | RFLAGS_IOPL);
+    if (e->v.rf_insns == e->v.insns)
+        flags |= RFLAGS_RF;
     return flags | (e->v.virtual_if ? RFLAGS_IF : 0) | (uint64_t)cpu_of(e)->iopl << 12;
 }
 

@@ -93,6 +93,8 @@ static bool iret(struct engine *e)
     set_guest_rflags(e, returned_flags(old, frame.rflags, width, cpl));
     e->v.regs->rip = frame.rip;
     e->v.insns++;
+    if (frame.rflags & RFLAGS_RF)
+        e->v.rf_insns = e->v.insns;
     return true;
 }
 
