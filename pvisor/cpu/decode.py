@@ -40,6 +40,8 @@ class Operand:
     register: str = ""
     memory: Memory | None = None
     immediate: int | None = None
+    access: int = 0
+    """Of a memory operand: 1 if it is read, 2 if it is written, 3 for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def decode(code: bytes, bits: int) -> Instruction | None:
         else:
             mem = op.mem
             segment, base, index = (name(register) or "" for register in (mem.segment, mem.base, mem.index))
-            operands.append(Operand(op.size, memory=Memory(segment, base, index, mem.scale, mem.disp)))
+            operands.append(
+                Operand(op.size, memory=Memory(segment, base, index, mem.scale, mem.disp), access=op.access)
+            )
     return Instruction(
         insn.mnemonic,
         insn.size,

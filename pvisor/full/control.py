@@ -47,7 +47,7 @@ from pvisor.full.walk import PDPTE_RESERVED
 CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 CR4_OFFERED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
 CR3_RESERVED = ((1 << 64) - 1) & ~((1 << PHYSICAL_BITS) - 1)
-DR7_ENABLES, DR7_ALWAYS = 0xFF, 0x400
+DR7_ALWAYS = 0x400
 DR6_ALWAYS = 0xFFFF_0FF0
 
 
@@ -55,6 +55,13 @@ class TaskPriority(Protocol):
     """The local APIC, as far as CR8 goes."""
 
     cr8: int
+
+
+class DebugRegisters(Protocol):
+    """Who makes breakpoints of them (full/breakpoints.py); set by whoever makes both."""
+
+    def update(self) -> None:
+        """DR0 to DR3, DR7 or CR4.DE have changed."""
 
 
 class _NoApic:
@@ -69,6 +76,7 @@ class ControlRegisters:
         self._state = state
         self._paging = paging
         self.task_priority: TaskPriority = _NoApic()
+        self.breakpoints: DebugRegisters
 
     def read(self, number: int) -> int:
         """CRn. Raises GuestFault (#UD) for one that there is not."""
@@ -159,6 +167,8 @@ class ControlRegisters:
             self._vcpu.new_epoch()  # blocks are looked through again for what is sensitive now
         state.cr4 = value
         self._vcpu.set_cr4(value)
+        if self._vcpu.v.debugging:
+            self.breakpoints.update()
         if changed:
             self._paging.drop_all()
         self._paging.switch()  # also what a change of PGE means: nothing that the guest has changed is kept
@@ -168,21 +178,23 @@ class ControlRegisters:
         return self._state.dr[self._debug_index(number)]
 
     def write_debug(self, number: int, value: int) -> None:
-        """DRn. Enabled breakpoints end the domain: they are not supported, and must not be missed."""
+        """DRn. What breakpoints do is in breakpoints.py."""
         index = self._debug_index(number)
         if index >= 6 and value >> 32:
             raise general_protection()
         if index == 7:
-            if value & DR7_ENABLES:
-                raise DomainCrash("the guest enabled a hardware breakpoint (DR7), which is not supported")
             value |= DR7_ALWAYS
         elif index == 6:
             value |= DR6_ALWAYS
         self._state.dr[index] = value
+        if index != 6:
+            self.breakpoints.update()
 
     def clear_breakpoints(self, enables: int) -> None:
         """Clear these bits of DR7: a task switch does so with the local enables (SDM 3B 17.2.4)."""
-        self._state.dr[7] &= ~enables
+        if self._state.dr[7] & enables:
+            self._state.dr[7] &= ~enables
+            self.breakpoints.update()
 
     def _debug_index(self, number: int) -> int:
         if number > 7 or (number in (4, 5) and self._state.cr4 & CR4_DE):

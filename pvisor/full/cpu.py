@@ -19,17 +19,16 @@ from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
 from pvisor.errors import DomainCrash
 from pvisor.full.address_space import AddressSpace
+from pvisor.full.breakpoints import DR6_SINGLE_STEP, Breakpoints
 from pvisor.full.control import ControlRegisters
 from pvisor.full.fetch import InstructionFetch
 from pvisor.full.interrupts import WITH_ERROR_CODE, Interrupts
 from pvisor.full.mmio import MmioEmulation
 from pvisor.full.msrs import Msrs
-from pvisor.full.operands import read_register, write_register
 from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
 from pvisor.full.segments import Segmentation
 from pvisor.full.sensitive import SensitiveInstructions
 from pvisor.full.state import (
-    CR0_TS,
     CR4_TSD,
     DB,
     GP,
@@ -42,7 +41,7 @@ from pvisor.full.state import (
     new_cpu_state,
 )
 from pvisor.full.syscall import SystemCalls
-from pvisor.full.system import SystemInstructions, control_operands, loads_stack_segment
+from pvisor.full.system import SystemInstructions, loads_stack_segment
 from pvisor.full.system_operands import SystemOperands, bad_stack_address
 from pvisor.full.tasks import TaskSwitcher
 from pvisor.full.transfers import Transfers
@@ -57,7 +56,6 @@ from pvisor.machine.mmio import MmioBus
 
 U32_MAX = 0xFFFF_FFFF
 U64_MAX = (1 << 64) - 1
-DR6_SINGLE_STEP = 1 << 14
 CPUID_APIC, APIC_ENABLE = 1 << 9, 1 << 11
 """CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE (SDM 3A 10.4.3)."""
 Emulation = Callable[[Exit, Instruction, int], int | None]
@@ -89,10 +87,14 @@ class FullWing:
         self.interrupts = Interrupts(vcpu, self.state, self.paging, self.segments)
         self._fetch = InstructionFetch(vcpu, self.paging, self.segments, self.interrupts)
         self.control = ControlRegisters(vcpu, self.state, self.paging)
+        self._debug = Breakpoints(vcpu, self.state, self.paging, self.segments)
+        self.control.breakpoints = self._debug
         self.msrs = Msrs(vcpu, self.state, self.segments)
         self.interrupt_source: InterruptSource | None = None
         self._operands = operands
-        self._system = SystemInstructions(vcpu, self.state, self.segments, operands)
+        self._system = SystemInstructions(
+            vcpu, self.state, self.segments, operands, self.control, self._debug
+        )
         tasks = TaskSwitcher(vcpu, self.state, self.paging, self.segments, self.interrupts, self.control)
         self.interrupts.tasks = tasks
         self._transfers = Transfers(
@@ -100,7 +102,7 @@ class FullWing:
         )
         self._calls = SystemCalls(vcpu, self.state, self.segments, self.interrupts)
         self._sensitive = SensitiveInstructions(vcpu, self.state, self.segments, self.interrupts, operands)
-        self._user_io = UserIo(vcpu, self.state, self.paging, self.segments, operands, ioports)
+        self._user_io = UserIo(vcpu, self.state, self.paging, self.segments, operands, ioports, self._debug)
         space = AddressSpace(self.paging.translate_now(self.segments), self.paging, mmio)
         self._emulate_mmio = self._emulating(MmioEmulation(vcpu, space, vcpu).emulate)
         self._vcpu = vcpu
@@ -113,10 +115,10 @@ class FullWing:
         table[ExitReason.STI] = self._sti
         table[ExitReason.HLT] = self._hlt
         emulations: dict[ExitReason, Emulation] = {
-            ExitReason.MOV_CR: self._mov_cr,
-            ExitReason.MOV_DR: self._mov_dr,
-            ExitReason.CLTS: self._clts,
-            ExitReason.LMSW: self._lmsw,
+            ExitReason.MOV_CR: self._system.mov_cr,
+            ExitReason.MOV_DR: self._system.mov_dr,
+            ExitReason.CLTS: self._system.clts,
+            ExitReason.LMSW: self._system.lmsw,
             ExitReason.DESCRIPTOR_TABLE: self._descriptor_table,
             ExitReason.SEGMENT_LOAD: self._system.segment_load,
             ExitReason.FAR_TRANSFER: self._transfers.far_transfer,
@@ -168,13 +170,17 @@ class FullWing:
             try:
                 after = emulation(exit, insn, next_rip)
             except GuestFault as fault:
+                self._debug.take_hits()
                 self.interrupts.raise_fault(fault, exit.rip)
                 return RESUME
             if after is not None:
                 vcpu.regs.rip = after
             exit.retired = 1
+            trap = self._debug.take_hits()
             if exit.stepping and not loads_stack_segment(insn):
-                self._debug_trap(DR6_SINGLE_STEP)
+                trap |= DR6_SINGLE_STEP
+            if trap:
+                self._debug_trap(trap)
             return STOP if domain.ending is not None else RESUME
 
         return handler
@@ -199,7 +205,7 @@ class FullWing:
 
     def _debug_trap(self, dr6: int) -> None:
         """#DB after an instruction (SDM 3B 18.3.1.4)."""
-        self.state.dr[6] |= dr6
+        self._debug.enter(dr6)
         self.interrupts.raise_fault(GuestFault(DB), self._vcpu.regs.rip)
 
     def _reflect(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
@@ -209,7 +215,10 @@ class FullWing:
         vector = exit.vector
         error = exit.error_code if vector in WITH_ERROR_CODE else None
         if vector == DB:
-            self.state.dr[6] |= DR6_SINGLE_STEP
+            reasons = self._debug.trap_reasons(exit)
+            if not reasons:
+                return RESUME
+            self._debug.enter(reasons)
         elif vector == GP and not error and self._is_stack_fault(exit):
             vector = SS_FAULT
         self.interrupts.raise_fault(GuestFault(vector, error), exit.rip)
@@ -232,7 +241,7 @@ class FullWing:
         if code[:1] == b"\xf1":
             vcpu.regs.rip = exit.rip + 1
             exit.retired = 1
-            self.interrupts.raise_fault(GuestFault(DB), exit.rip + 1)
+            self._debug_trap(0)
         elif code[:2] == b"\x0f\x33":
             self.interrupts.raise_fault(general_protection(), exit.rip)
         else:
@@ -243,6 +252,8 @@ class FullWing:
         """The shadow lacks an entry, and gets it; or a device lies there; or the fault is the guest's."""
         try:
             self.paging.fill(exit.cr2, access_of(exit.error_code), self._vcpu.linear(exit.rip))
+            if self._debug.is_watched(exit.cr2):
+                self._debug.open_page(exit, access_of(exit.error_code))
         except GuestFault as fault:
             if fault.vector == PF:
                 exit.ops[1] = fault.error_code or 0
@@ -307,28 +318,6 @@ class FullWing:
         exit.retired = 1
         return RESUME if vcpu.has_event else Outcome.BLOCK
 
-    def _mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        number, register = control_operands(insn, "cr")
-        exit.n_ops, exit.ops[0] = 1, number
-        if insn.opcode[1] == 0x20:
-            write_register(self._vcpu, register, self.control.read(number))
-        else:
-            value = read_register(self._vcpu, register)
-            exit.n_ops, exit.ops[1] = 2, value
-            self.control.write(number, value)
-        return next_rip
-
-    def _mov_dr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        number, register = control_operands(insn, "dr")
-        exit.n_ops, exit.ops[0] = 1, number
-        if insn.opcode[1] == 0x21:
-            write_register(self._vcpu, register, self.control.read_debug(number))
-        else:
-            value = read_register(self._vcpu, register)
-            exit.n_ops, exit.ops[1] = 2, value
-            self.control.write_debug(number, value)
-        return next_rip
-
     def _descriptor_table(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         after = self._system.descriptor_table(exit, insn, next_rip)
         self.segments.show_tables()
@@ -338,16 +327,6 @@ class FullWing:
         """SYSRET: TF is looked at behind it, as if SYSCALL had just ended (AMD APM 3, SYSRET)."""
         self._calls.sysret(exit, insn, next_rip)
         exit.stepping = self._vcpu.rflags & RFLAGS_TF != 0
-
-    def _clts(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        self.control.write_cr0(self.state.cr0 & ~CR0_TS)
-        return next_rip
-
-    def _lmsw(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
-        """LMSW sets PE, MP, EM and TS; it cannot clear PE (SDM 2A)."""
-        value = self._operands.read(insn, insn.operands[0], 2, next_rip) & 0xF
-        self.control.write_cr0(self.state.cr0 & ~0xE | value)
-        return next_rip
 
     def _rdmsr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         gpr = self._vcpu.regs.gpr

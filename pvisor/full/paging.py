@@ -56,7 +56,10 @@ class Ring(Protocol):
 
 
 class ShadowPaging:
-    """The shadows of one vCPU, and memory as its guest addresses it."""
+    """The shadows of one vCPU, and memory as its guest addresses it.
+
+    `watcher` is told (address, size, is it a write) of operands while there are data breakpoints.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class ShadowPaging:
         self._vcpu = vcpu
         self._state = state
         self._mmio = mmio
+        self.watcher: Callable[[int, int, bool], None] | None = None
         self._walked = ffi.new("uint64_t[4]")
         self.tables = GuestTables(state, memory, self._host_write_of_walker, self._walked)
         first, n_frames = frames.reserve_rest()
@@ -121,6 +125,11 @@ class ShadowPaging:
         lib.pv_shadow_fill(self._vcpu.v, gva, mapping.gpa, what, linear_rip, self._walked, mapping.n_tables)
 
     # --- memory as the guest's own CPU would reach it
+
+    def note(self, gva: int, n_bytes: int, *, is_write: bool) -> None:
+        """An emulated instruction has accessed an operand: it may have met a breakpoint."""
+        if self.watcher is not None:
+            self.watcher(gva, n_bytes, is_write)
 
     def translate_now(self, ring: Ring) -> Callable[[int, bool], int]:
         """(linear address, is it a write) -> guest-physical address, at the ring's current level."""

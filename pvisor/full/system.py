@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""System instructions with operands: descriptor tables, segment loads, SWAPGS.
+"""System instructions with operands: descriptor tables, segment loads, SWAPGS, control and debug registers.
 
 This room has no twin: hypercalls take their arguments in fixed registers.
 """
@@ -10,8 +10,10 @@ from pvisor.cpu.decode import Instruction
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, RSP, SS, Exit
 from pvisor.full import operands
+from pvisor.full.breakpoints import Breakpoints
+from pvisor.full.control import ControlRegisters
 from pvisor.full.segments import Segmentation
-from pvisor.full.state import UD, CpuState, GuestFault, general_protection, is_canonical
+from pvisor.full.state import CR0_TS, UD, CpuState, GuestFault, general_protection, is_canonical
 from pvisor.full.system_operands import SystemOperands
 
 LOADS = {"les": ES, "lds": DS, "lss": SS, "lfs": FS, "lgs": GS}
@@ -33,12 +35,20 @@ class SystemInstructions:
     """Emulations of one vCPU. Each returns the RIP to go on at."""
 
     def __init__(
-        self, vcpu: UnicornVcpu, state: CpuState, segments: Segmentation, operands: SystemOperands
+        self,
+        vcpu: UnicornVcpu,
+        state: CpuState,
+        segments: Segmentation,
+        operands: SystemOperands,
+        control: ControlRegisters,
+        breakpoints: Breakpoints,
     ) -> None:
         self._vcpu = vcpu
         self._state = state
         self._segments = segments
         self._operands = operands
+        self._control = control
+        self._breakpoints = breakpoints
 
     def descriptor_table(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """LGDT, LIDT, LLDT, LTR."""
@@ -110,4 +120,42 @@ class SystemInstructions:
         base = self._vcpu.segment(GS).base
         self._segments.set_base(GS, self._state.kernel_gs_base)
         self._state.kernel_gs_base = base
+        return next_rip
+
+    # --- control and debug registers
+
+    def mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """MOV to and from CRn."""
+        number, register = control_operands(insn, "cr")
+        exit.n_ops, exit.ops[0] = 1, number
+        if insn.opcode[1] == 0x20:
+            operands.write_register(self._vcpu, register, self._control.read(number))
+        else:
+            value = operands.read_register(self._vcpu, register)
+            exit.n_ops, exit.ops[1] = 2, value
+            self._control.write(number, value)
+        return next_rip
+
+    def mov_dr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """MOV to and from DRn."""
+        self._breakpoints.check_access()
+        number, register = control_operands(insn, "dr")
+        exit.n_ops, exit.ops[0] = 1, number
+        if insn.opcode[1] == 0x21:
+            operands.write_register(self._vcpu, register, self._control.read_debug(number))
+        else:
+            value = operands.read_register(self._vcpu, register)
+            exit.n_ops, exit.ops[1] = 2, value
+            self._control.write_debug(number, value)
+        return next_rip
+
+    def clts(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """CLTS."""
+        self._control.write_cr0(self._state.cr0 & ~CR0_TS)
+        return next_rip
+
+    def lmsw(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """LMSW sets PE, MP, EM and TS; it cannot clear PE (SDM 2A)."""
+        value = self._operands.read(insn, insn.operands[0], 2, next_rip) & 0xF
+        self._control.write_cr0(self._state.cr0 & ~0xE | value)
         return next_rip

@@ -66,11 +66,14 @@ class SystemOperands:
 
     def read_memory(self, linear: int, n_bytes: int) -> bytes:
         """Memory as the guest's code reads it now. Raises GuestFault."""
-        return self._paging.read_virtual(linear, n_bytes, USER_READ if self._segments.cpl == 3 else READ)
+        data = self._paging.read_virtual(linear, n_bytes, USER_READ if self._segments.cpl == 3 else READ)
+        self._paging.note(linear, n_bytes, is_write=False)
+        return data
 
     def write_memory(self, linear: int, data: bytes) -> None:
         """Memory as the guest's code writes it now. Raises GuestFault."""
         self._paging.write_virtual(linear, data, USER_WRITE if self._segments.cpl == 3 else WRITE)
+        self._paging.note(linear, len(data), is_write=True)
 
     def check_writable(self, linear: int, n_bytes: int) -> None:
         """Could a store go there? Raises GuestFault. For what must not be half done."""

@@ -304,7 +304,9 @@ class Transfers:
     # --- the stack
 
     def _read(self, at: int, n_bytes: int) -> bytes:
-        return self._paging.read_virtual(at, n_bytes, USER_READ if self._segments.cpl == 3 else READ)
+        data = self._paging.read_virtual(at, n_bytes, USER_READ if self._segments.cpl == 3 else READ)
+        self._paging.note(at, n_bytes, is_write=False)
+        return data
 
     def _pop_bytes(self, n_bytes: int, offset: int) -> bytes:
         """Bytes of the stack from `offset` on; the pointer stays."""
@@ -319,7 +321,9 @@ class Transfers:
         frame = _frame(words, n_bytes)
         rsp = self._operands.moved_stack(-len(frame))
         access = USER_WRITE if cpl == 3 else WRITE
-        self._paging.push_virtual(self._operands.stack_address(rsp), frame, n_bytes, access)
+        address = self._operands.stack_address(rsp)
+        self._paging.push_virtual(address, frame, n_bytes, access)
+        self._paging.note(address, len(frame), is_write=True)
         self._vcpu.regs.gpr[RSP] = rsp
 
 

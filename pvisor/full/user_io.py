@@ -12,6 +12,7 @@ from pvisor.cpu.decode import Instruction
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import DS, ES, RAX, RCX, RDI, RDX, RSI, Exit
 from pvisor.full import operands
+from pvisor.full.breakpoints import Breakpoints
 from pvisor.full.paging import ShadowPaging
 from pvisor.full.segments import Segmentation
 from pvisor.full.state import CpuState, general_protection
@@ -33,6 +34,7 @@ class UserIo:
         segments: Segmentation,
         operand: SystemOperands,
         ioports: IoPortBus,
+        breakpoints: Breakpoints,
     ) -> None:
         self._vcpu = vcpu
         self._state = state
@@ -40,6 +42,7 @@ class UserIo:
         self._segments = segments
         self._operands = operand
         self._ioports = ioports
+        self._breakpoints = breakpoints
 
     def access(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """One instruction, or one iteration of one: the RIP to go on at."""
@@ -52,6 +55,7 @@ class UserIo:
         size = 1 if not opcode & 1 else min(4, self._operands.operand_bytes(insn))
         exit.n_ops, exit.ops[0], exit.ops[1] = 2, ioport, size
         self._check_allowed(ioport, size)
+        self._breakpoints.note_ioport(ioport, size)
         if opcode >= 0xE4:
             self._once(opcode & 2 != 0, ioport, size)
             return next_rip

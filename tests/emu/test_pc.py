@@ -75,7 +75,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return lru_cache(None)(lambda name, bits: pc.build(name, bits, folder))
 
 
-@full.over(full.GUESTS + full.RING_3_AND_DEVICES + full.BREAKPOINTS)
+@full.over(full.GUESTS + full.RING_3_AND_DEVICES)
 @pytest.mark.parametrize("tier", ["native", "python"])
 def test_a_pc_kernel_sees_a_pc(built: Any, name: str, bits: int, tier: str) -> None:
     elf = built(name, bits)

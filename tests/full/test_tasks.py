@@ -140,7 +140,7 @@ SELECTORS = (0, 8, 0x10, 0x18, 0x23, 0x2B, 0xB0, 0xB8)
 WORDS = st.one_of(st.integers(0, 0xFFFF_FFFF), st.sampled_from((*SELECTORS, KERNEL)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     insn=st.sampled_from((CALL, JMP, IRET, b"\xcd\x31", b"\x0f\x0b")),
     image=st.lists(WORDS, min_size=26, max_size=26),

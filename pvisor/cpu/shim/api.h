@@ -92,6 +92,13 @@ int pv_operation_add(pv_vcpu *v, uint64_t address);
 const pv_operation *pv_operation_get(pv_vcpu *v, uint32_t index);
 void pv_operations_finish(pv_vcpu *v);
 
+/*
+ * The guest's breakpoints (debug.c). Before the instruction at addresses[i] comes an exit (EXCEPTION, vector 1), for
+ * each bit i of `which`. pv_watch opens: the next instruction runs by itself, then `pages` are unmapped again.
+ */
+void pv_set_breakpoints(pv_vcpu *v, const uint64_t *addresses, uint32_t which);
+void pv_watch(pv_vcpu *v, const uint64_t *pages, uint32_t n_pages);
+
 /* NMIs: are they blocked until IRET, and does one wait that is not? */
 uint32_t pv_nmi_blocked(pv_vcpu *v);
 uint32_t pv_nmi_due(pv_vcpu *v);

@@ -149,9 +149,9 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         stop_at_block(e, PV_EXIT_TRACE_FULL, address);
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         stop_at_block(e, PV_EXIT_KICK, address);
-    else if (event_due(e) && !in_shadow(e))
+    else if (event_due(e) && !v->watching && !in_shadow(e))
         stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
-    else if (event_due(e) && !e->window_step && begin_window_step(e, address))
+    else if (event_due(e) && !v->watching && !e->window_step && begin_window_step(e, address))
         e->block.insns = 0; /* the block is translated anew, as one instruction, and comes here again */
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         stop_at_block(e, PV_EXIT_DEADLINE, address);

@@ -33,11 +33,11 @@ bool serve_natively(struct engine *e, native_handler *handler)
 
 /*
  * Native when there is a handler and it wants to; else the run stops and Python gets the exit. So it does while the
- * guest steps: the debug exception after an emulated instruction is Python's work.
+ * guest steps or has breakpoints: the debug exception after an emulated instruction is Python's work.
  */
 static void dispatch(struct engine *e, native_handler *handler)
 {
-    if (handler && !(*state32(e, e->at.eflags) & RFLAGS_TF) && serve_natively(e, handler)) {
+    if (handler && !e->v.debugging && !(*state32(e, e->at.eflags) & RFLAGS_TF) && serve_natively(e, handler)) {
         e->served_natively = true;
         complete_exit(e);
     } else {
@@ -155,7 +155,7 @@ static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, con
 static bool serve_quickly(struct engine *e, uint32_t reason, uint64_t rip)
 {
     native_handler *handler = e->native[reason];
-    if (!handler || e->records || e->v.time_exits || *state32(e, e->at.eflags) & RFLAGS_TF)
+    if (!handler || e->records || e->v.time_exits || e->v.debugging || *state32(e, e->at.eflags) & RFLAGS_TF)
         return false;
     e->v.exit.reason = reason;
     e->v.exit.next_rip = rip + 1;
@@ -217,6 +217,7 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
         read_code(e, linear, vector == VECTOR_GP && !error);
     uint32_t reason = reason_of(e, vector, error, x->insn, x->n_insn);
     open_exit(e, reason, rip, is_simple(reason) ? rip + length_of_simple(x->insn) : 0);
+    x->number = 0;
     x->vector = reason == PV_EXIT_INVALID_OPCODE ? VECTOR_UD : vector;
     x->error_code = reason == PV_EXIT_INVALID_OPCODE ? 0 : error;
     /* An emulation has operands of its own. */
@@ -240,11 +241,19 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
 static __attribute__((noinline)) void interrupt(struct engine *e, uint32_t vector, uint32_t error, bool tried)
 {
     bool is_int = *state32(e, e->at.exception_is_int);
-    bool stepped = e->window_step && vector == VECTOR_DB && !is_int;
+    bool is_trap = vector == VECTOR_DB && !is_int, stepped = e->window_step && is_trap, watched = e->v.watching && is_trap;
     end_window_step(e);
     follow_if(e);
     leave_shadow(e);
-    if (unlikely(stepped)) {
+    if (unlikely(watched)) {
+        open_exit(e, PV_EXIT_EXCEPTION, e->v.regs->rip, 0);
+        e->v.exit.stepping = !stepped;
+        e->v.exit.vector = VECTOR_DB;
+        e->v.exit.error_code = 0;
+        e->v.exit.number = PV_DEBUG_WATCHED;
+        e->v.exit.n_insn = 0;
+        stop(e);
+    } else if (unlikely(stepped)) {
         if (e->v.virtual_if || nmi_due(e)) { /* else it was a CLI, or its like, that did not trap */
             open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
             stop(e);

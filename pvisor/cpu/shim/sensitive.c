@@ -11,7 +11,7 @@
  *   SGDT SMSW               the real GDTR has limit 0; the real CR0 pages and write-protects
  *   SIDT SLDT STR           the real registers are not the guest's
  *   LAR LSL VERR VERW       they look into the real GDT
- *   IN OUT INS OUTS         of user code only: the engine does not check IOPL
+ *   IN OUT INS OUTS         of user code: the engine does not check IOPL; of all, with a breakpoint on an I/O port
  *   IRET                    of user code only: the engine would enter virtual-8086 mode, as if from ring 0
  *   RDTSC RDTSCP            of user code only, while the guest's CR4.TSD is set
  *
@@ -115,11 +115,12 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size)
 {
     uint8_t code[4096 + 32] = {0};
     bool mode64 = in_64bit_code(e), user = in_user_code(e), patched = false;
-    struct view view = {mode64, user, user && e->v.user_rdtsc_traps, e->v.remedy == PV_REMEDY_REGISTERS, user};
+    struct view view = {mode64, user || e->v.io_traps, user && e->v.user_rdtsc_traps, e->v.remedy == PV_REMEDY_REGISTERS,
+                        user};
     if (!e->shadow || size > 4096)
         return false;
     uint32_t n = fetch(e, address, code, size);
-    if (!is_suspicious(code, n, user))
+    if (!is_suspicious(code, n, view.user))
         return false;
     uint32_t width = mode64 ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0;
     for (uint32_t at = 0; at < n;) {

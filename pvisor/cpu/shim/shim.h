@@ -12,6 +12,7 @@
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
  *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
+ *   debug.c        the guest's breakpoints
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
 #ifndef PV_SHIM_H
@@ -89,6 +90,15 @@ struct open_operation {            /* a call of a probed function that has not r
     uint64_t exits, insns;
 };
 
+struct debug {                 /* the guest's breakpoints (debug.c) */
+    uc_hook hooks[4];
+    uint64_t addresses[4];
+    uint32_t which;
+    uint64_t repeating, repeating_at;  /* where RF was set at a repeated instruction, and the count of its next round */
+    uint64_t pages[4];         /* open to one instruction */
+    uint32_t n_pages;
+};
+
 struct engine {
     pv_vcpu v;                 /* first: pv_vcpu * and struct engine * are the same address */
     uc_engine *uc;
@@ -111,6 +121,7 @@ struct engine {
     struct slot slots[N_SLOTS];
     struct tail tails[N_TAILS];
 
+    struct debug debug;
     bool window_step;          /* RFLAGS.TF is ours, for the one instruction in the shadow of STI or MOV SS */
     bool lost;                 /* Unicorn called abort() in this engine: it is not run, and not freed, again */
     bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
@@ -298,9 +309,14 @@ static inline void leave_shadow(struct engine *e)
         *state32(e, e->at.hflags) &= ~(uint32_t)HF_INHIBIT_IRQ;
 }
 
+/* --- debug.c */
+void end_watch(struct engine *e);
+
 /* The instruction in the shadow did not run to its end, or it did: RFLAGS.TF is the guest's again. */
 static inline void end_window_step(struct engine *e)
 {
+    if (unlikely(e->v.watching))
+        end_watch(e);
     if (unlikely(e->window_step)) {
         e->window_step = false;
         *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_TF;

@@ -100,6 +100,11 @@ enum pv_fill {
     PV_FILL_SHIFT = 8          /* by how much the shift of a large page is moved up */
 };
 
+/* EXCEPTION, vector 1: why, beside bits 0 to 3 for breakpoints before an instruction. */
+enum pv_debug {
+    PV_DEBUG_WATCHED = 16      /* the instruction has run to which watched pages were open */
+};
+
 /* What is done about instructions that are sensitive and do not trap (sensitive.c). */
 enum pv_remedy {
     PV_REMEDY_NONE = 0,        /* nothing: the guest sees the hole that x86 has */
@@ -129,7 +134,7 @@ typedef struct pv_exit {
     uint64_t value;        /* IO_OUT: written; IO_IN: the handler's answer */
     uint64_t address;      /* MMIO: guest-physical */
     uint64_t is_write;     /* MMIO: 1 for a store, whose value is in `value`; a load's answer goes there */
-    uint64_t number;       /* HYPERCALL */
+    uint64_t number;       /* HYPERCALL; EXCEPTION: what of pv_debug caused it, or the breakpoints, as bits */
     uint64_t args[5];      /* HYPERCALL: RDI RSI RDX R10 R8 */
     int64_t result;        /* HYPERCALL: the handler's answer, goes to RAX */
     uint32_t n_insn;       /* traps: how many bytes of insn are valid */
@@ -212,6 +217,9 @@ typedef struct pv_vcpu {
     uint32_t debug_abi;        /* [H] poison what a hypercall clobbers */
     uint32_t remedy;           /* [H] enum pv_remedy */
     uint32_t user_rdtsc_traps; /* [H] the guest's CR4.TSD: RDTSC of its user code is sensitive, too */
+    uint32_t debugging;        /* [H] a breakpoint is on: exits are Python's, which looks for it */
+    uint32_t io_traps;         /* [H] I/O instructions trap wherever they run: a breakpoint is on an I/O port */
+    uint32_t watching;         /* both: the next instruction runs by itself, with watched pages open to it (debug.c) */
     uint32_t time_exits;       /* [H] sample the host time of native exits */
     uint32_t mirror_if;        /* [H] keep virtual_if in the real RFLAGS.IF, so that PUSHF is right */
     uint32_t repair;           /* [S] enum pv_repair */

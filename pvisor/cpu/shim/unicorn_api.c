@@ -25,6 +25,7 @@ int pv_load_unicorn(const char *path, char *error, size_t error_size)
         {"uc_mem_unmap", (void **)&unicorn.mem_unmap},
         {"uc_mmio_map", (void **)&unicorn.mmio_map},
         {"uc_hook_add", (void **)&unicorn.hook_add},
+        {"uc_hook_del", (void **)&unicorn.hook_del},
         {"uc_reg_read", (void **)&unicorn.reg_read},
         {"uc_reg_write", (void **)&unicorn.reg_write},
         {"uc_emu_start", (void **)&unicorn.emu_start},

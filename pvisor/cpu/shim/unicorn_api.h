@@ -15,6 +15,7 @@ struct unicorn_api {
                        uc_cb_mmio_write_t write_cb, void *write_user);
     uc_err (*hook_add)(uc_engine *uc, uc_hook *hh, int type, void *callback, void *user_data,
                        uint64_t begin, uint64_t end, ...);
+    uc_err (*hook_del)(uc_engine *uc, uc_hook hh);
     uc_err (*reg_read)(uc_engine *uc, int regid, void *value);
     uc_err (*reg_write)(uc_engine *uc, int regid, const void *value);
     uc_err (*emu_start)(uc_engine *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
