@@ -26,6 +26,8 @@ PF = 14
 U32_MAX, U64_MAX = (1 << 32) - 1, (1 << 64) - 1
 TSC, APIC_BASE, TSC_ADJUST = 0x10, 0x1B, 0x3B
 """MSRs that come here; the engine keeps all others (native/sites.c has the same)."""
+CPUID_APIC, APIC_ENABLE = 1 << 9, 1 << 11
+"""CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE (SDM 3A 10.4.3)."""
 REFUSED = 1
 """The `result` by which RDMSR and WRMSR raise #GP(0)."""
 
@@ -94,6 +96,8 @@ class EmuWing:
 
     def _cpuid(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         self.cpuid.answer(vcpu, exit)
+        if exit.ops[0] == 1 and self.apic is not None and not self.apic.read_base() & APIC_ENABLE:
+            vcpu.regs.gpr[RDX] &= ~CPUID_APIC
         return RESUME
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The local APIC of the one CPU, by SDM 3A chapter 10: priorities, local sources, messages, end of interrupt.
 
-Its 4 KiB page of registers is at 0xfee00000. What the manual leaves open:
+Its 4 KiB page of registers is at 0xfee00000 at first. What the manual leaves open:
   * registers are read and written by aligned 32-bit accesses to the first 4 bytes of each 16; any other
     access (undefined there) reads 0 and changes nothing;
   * an address without a register reads 0 and is the error "illegal register address";
-  * the page cannot be moved: IA32_APIC_BASE with another base ends the domain and says so;
+  * the page can be moved to wherever there is no RAM (QEMU leaves it where it is);
   * nobody else is on the bus: messages to others vanish, INIT, start-up and SMI do so everywhere;
   * what IRR and ISR hold when the APIC is disabled by software is still delivered;
   * arbitration and remote read (P6) read 0.
@@ -21,7 +21,6 @@ from typing import Any
 
 from pvisor.cpu.features import PHYSICAL_BITS
 from pvisor.cpu.shim import ffi
-from pvisor.errors import DomainCrash
 from pvisor.full import apic_registers as reg
 from pvisor.full.apic_registers import Message
 from pvisor.full.apic_timer import ApicTimer
@@ -39,7 +38,7 @@ class LocalApic:
     """One local APIC. `registers` is the state that native handlers share (native/apic_state.h).
 
     `output` is the CPU's interrupt line, `acknowledge_pic` the 8259's vector, `eoi_broadcast` is told the
-    vector of a level interrupt that has ended, `nmi` is the CPU's NMI input.
+    vector of a level interrupt that has ended, `nmi` is the CPU's NMI input, `move` moves its page.
     """
 
     widest_bytes = 4
@@ -51,16 +50,19 @@ class LocalApic:
         acknowledge_pic: Callable[[], int],
         eoi_broadcast: Callable[[int], object],
         nmi: Callable[[], object] = lambda: None,
+        move: Callable[[int], object] = lambda base: None,
     ) -> None:
         self.registers: Any = ffi.new("pv_apic *")
         self._output = output
         self._acknowledge_pic = acknowledge_pic
         self._eoi_broadcast = eoi_broadcast
         self._nmi = nmi
+        self._move = move
         self._lint = [False, False]
         self._virtual_wire = False
         self._timer = ApicTimer(timers, self.registers, lambda: self._local_interrupt(reg.LVT_TIMER))
         self.registers.is_enabled = 1
+        self.registers.base = BASE
         self._reset()
         self._start()
 
@@ -90,21 +92,19 @@ class LocalApic:
 
     def read_base(self) -> int:
         """The MSR IA32_APIC_BASE."""
-        return BASE | BASE_BSP | (BASE_ENABLE if self.registers.is_enabled else 0)
+        return int(self.registers.base) | BASE_BSP | (BASE_ENABLE if self.registers.is_enabled else 0)
 
     def write_base(self, value: int) -> bool:
         """Write IA32_APIC_BASE; False where the CPU raises #GP: a reserved bit, x2APIC among them.
 
         Disabled, the APIC leaves the bus and loses its registers, and LINT0 is the CPU's plain INTR pin.
-        The BSP flag stays as it is. Raises DomainCrash when the page shall be moved.
+        The BSP flag stays as it is.
         """
         if value & ~(BASE_ADDRESS | BASE_BSP | BASE_ENABLE):
             return False
-        if value & BASE_ADDRESS != BASE:
-            raise DomainCrash(
-                f"IA32_APIC_BASE: the local APIC cannot be moved to {value & BASE_ADDRESS:#x}, "
-                f"it stays at {BASE:#x}"
-            )
+        if value & BASE_ADDRESS != self.registers.base:
+            self._move(value & BASE_ADDRESS)
+            self.registers.base = value & BASE_ADDRESS
         if not value & BASE_ENABLE:
             self._reset()
         self.registers.is_enabled = 1 if value & BASE_ENABLE else 0

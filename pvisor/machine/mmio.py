@@ -13,7 +13,7 @@ MAX_UNCLAIMED = 1024
 
 
 class MmioBus:
-    """Routes accesses of 1, 2, 4 or 8 bytes by guest-physical address. Ranges must not overlap."""
+    """Routes accesses of 1, 2, 4 or 8 bytes by guest-physical address. Ranges must not overlap, but for a moved one."""
 
     def __init__(self) -> None:
         self._devices: list[tuple[int, int, IoDevice]] = []
@@ -26,6 +26,12 @@ class MmioBus:
             if base < start + size and start < base + n_bytes:
                 raise ValueError(f"guest-physical {base:#x} is taken")
         self._devices.append((base, n_bytes, device))
+
+    def move(self, device: IoDevice, base: int) -> None:
+        """Put an attached device elsewhere. It answers first there, whatever else does."""
+        found = next(row for row in self._devices if row[2] is device)
+        self._devices.remove(found)
+        self._devices.insert(0, (base, found[1], device))
 
     @property
     def ranges(self) -> list[tuple[int, int]]:

@@ -103,6 +103,7 @@ def _interrupts(
     local_apic = apic.LocalApic(
         domain.timers, set_cpu_line, pair.acknowledge,
         lambda vector: io_apic.end_of_interrupt(vector), vcpu.raise_nmi,
+        lambda base: move_apic(domain, mmio, local_apic, base),
     )  # fmt: skip
     io_apic = ioapic.IoApic(local_apic.receive, local_apic.virtual_wire)
     for base, chip in ((pic.MASTER, pair.master), (pic.SLAVE, pair.slave), (pic.ELCR, pair.elcr)):
@@ -170,3 +171,10 @@ def set_a20(is_open: bool) -> None:
     """Address line 20. Raises DomainCrash when the guest closes the gate: memory would wrap at 1 MiB."""
     if not is_open:
         raise DomainCrash("the guest closed the A20 gate, which is not supported: it stays open")
+
+
+def move_apic(domain: Domain, mmio: MmioBus, local_apic: apic.LocalApic, base: int) -> None:
+    """IA32_APIC_BASE names another page. Raises DomainCrash where there is RAM, which it would hide."""
+    if base < domain.memory.size_bytes:
+        raise DomainCrash(f"IA32_APIC_BASE: the local APIC cannot be moved over RAM, to {base:#x}")
+    mmio.move(local_apic, base)

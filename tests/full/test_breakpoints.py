@@ -104,7 +104,8 @@ ADDRESSES = st.one_of(
 )
 INSNS = st.sampled_from([bytes.fromhex(text) for text in (
     "8907 90 f4", "a4 90 f4", "f3a4 90 f4", "50 58 f4", "f3aa 90 f4", "e680 90 f4", "9c 9d f4", "0f0b",
-    "cc f4", "0f0107 f4", "8707 f4", "0faf07 f4", "0fae07 f4", "c8100000 c9 f4", "f36e f4", "0f21c0 f4", "fa fb f4",
+    "cc f4", "0f0107 f4", "8707 f4", "0faf07 f4", "0fae07 f4", "c8100000 c9 f4", "f36e f4", "0f21c0 f4",
+    "fa fb f4",
 )])  # fmt: skip
 
 

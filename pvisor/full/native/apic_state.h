@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 typedef struct pv_apic {
+    uint64_t base;             /* of its page, guest-physical */
     uint32_t is_enabled;       /* IA32_APIC_BASE bit 11 */
     uint32_t is_asserted;      /* what the CPU's interrupt line was told last */
     uint32_t extint;           /* an 8259 asks through a wire of delivery mode ExtINT */

@@ -5,8 +5,6 @@
  */
 #include "full/native/cpu.h"
 
-#define APIC_BASE 0xfee00000ull
-
 enum { MOV_STORE = 0x89, MOV_LOAD = 0x8b, MOV_IMMEDIATE = 0xc7 };
 
 static uint64_t *gpr_of(struct engine *e, const struct insn *insn, const struct modrm *m)
@@ -39,10 +37,10 @@ bool device_access(struct engine *e, uint64_t gpa)
     struct insn insn;
     struct modrm m;
     uint32_t value;
-    if (!apic || gpa - APIC_BASE >= PAGE_BYTES || !parse(e, &insn) || operand_bytes(e, &insn) != 4 ||
+    if (!apic || gpa - apic->base >= PAGE_BYTES || !parse(e, &insn) || operand_bytes(e, &insn) != 4 ||
         !parse_modrm(e, &insn, insn.op + 1, &m) || m.mod == 3 || m.address != x->cr2)
         return false;
-    uint32_t offset = (uint32_t)(gpa - APIC_BASE);
+    uint32_t offset = (uint32_t)(gpa - apic->base);
     const uint8_t *end = insn.op + 1 + m.n_bytes;
     if (insn.op[0] == MOV_LOAD) {
         if (!pv_apic_read(apic, offset, &value))
