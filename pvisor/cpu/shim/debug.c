@@ -44,7 +44,7 @@ static void on_breakpoint(uc_engine *uc, uint64_t address, uint32_t size, void *
     if (e->stopping)
         return;
     state_load(e);
-    uint32_t rest = e->block_insns ? e->block_insns - insns_before(e, address) : 0;
+    uint32_t rest = e->block.insns ? e->block.insns - insns_before(e, address) : 0;
     if (may_pass(e, address, e->v.insns - rest))
         return;
     end_window_step(e);
