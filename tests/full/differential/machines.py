@@ -231,7 +231,7 @@ class FullMachine(_Bench):
             vcpu.regs.gpr[i] = value
         vcpu.regs.rip = rip
         self.wing.interrupts.rflags = start.rflags
-        vcpu.v.sti_insns = (1 << 64) - 1
+        vcpu.v.sti_insns = vcpu.v.rf_insns = (1 << 64) - 1
         ended = self.go(start)
         vcpu.complete()
         segments = tuple(vcpu.segment(i) for i in range(6))

@@ -55,6 +55,10 @@ def known_wrong(made: Start, vector: int) -> bool:
     entry = entry_of(made, int.from_bytes(gate[2:4], "little"))
     target = int.from_bytes(gate[0:2] + gate[6:8], "little")
     stays_in_ring_3 = made.cpl == 3 and (entry[5] >> 5 & 3 == 3 or entry[5] & 0x1C == 0x1C)
+    if gate[5] & 0x1F == 5 and not made.mode.is_long:
+        return True  # a task switch: tests/guests/pc/tasks.c has those
+    if gate[5] & 0x1F in (6, 7) and any(gate[6:8]):
+        return True  # reserved in a 16-bit gate (SDM 3A figure 6-2); the engine takes them for an offset's upper half
     if made.mode.is_long and gate[4] & 7 and stays_in_ring_3:
         return True  # the frame is a user's access, as the ring is 3 (SDM 3A 4.6.1); the engine differs
     return both_widths(made, entry) or beyond_limit(made, entry, target)
