@@ -152,7 +152,7 @@ class Storm:
 
     def elf(self) -> bytes:
         """The kernel."""
-        code = self._entry() + self.code
+        code = self.prologue() + self.code
         code += b"\xb8\x03\0\0\0\xcd\x80" if self.user else b"\x31\xc0\xe6\xf4"
         assert CODE + len(code) < GDT and 4 * len(self.expected) < LARGE[0] - LOG
         parts = [
@@ -164,7 +164,7 @@ class Storm:
         ]  # fmt: skip
         return bytes(Elf(parts, entry=CODE))
 
-    def _entry(self) -> bytes:
+    def prologue(self) -> bytes:
         """From the 32-bit entry to 64-bit code, in ring 0 or ring 3."""
         code = b"\xb8" + le(self.spaces[0].root, 4) + b"\x0f\x22\xd8"  # cr3
         code += b"\xb8" + le(0x20, 4) + b"\x0f\x22\xe0"  # cr4: PAE

@@ -189,7 +189,8 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     }
     const struct slot *slot = find_slot(e, address);
     if (slot->key != key || slot->extent.bytes != size) {
-        if (e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size)) {
+        bool is_patched = e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size);
+        if (is_patched || hook_loop(e, address, size)) {
             uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
             unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip); /* it is translated anew, and comes here again */
             return;

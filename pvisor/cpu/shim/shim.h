@@ -13,6 +13,7 @@
  *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
  *   debug.c        the guest's breakpoints
+ *   loops.c        LOOPE and LOOPNE
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
 #ifndef PV_SHIM_H
@@ -65,6 +66,7 @@ struct tail {              /* instructions before `rip` in the block at `address
 #define N_SLOTS 8192u
 #define N_TAILS 2048u
 #define N_OPERATIONS 64u
+#define N_LOOPS 256u
 #define N_OPEN_OPERATIONS 32u
 #define N_RECORDS 65536u
 #define RECORD_SLACK 8192u     /* a block, of two pages at most, cannot make more exits inside hooks than it has bytes */
@@ -142,6 +144,9 @@ struct engine {
     pv_record *records;        /* NULL: no trace */
     uint32_t n_records;
 
+    uint64_t loops[N_LOOPS];   /* addresses of LOOPE and LOOPNE that have a hook (loops.c) */
+    uint32_t n_loops;
+
     pv_operation operations[N_OPERATIONS];
     uint32_t n_operations;
     struct open_operation open_operations[N_OPEN_OPERATIONS];
@@ -205,6 +210,9 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size);
 void undo_patches(struct engine *e, uint32_t frame);
 uint8_t original_byte(struct engine *e, uint64_t linear);
 uint8_t original_at(struct engine *e, const uint8_t *host);
+
+/* --- loops.c */
+bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
 
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);

@@ -91,7 +91,7 @@ void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     struct slot *slot = find_slot(e, address);
     uint64_t key = e->block_key = key_of(e, address, slot);
     if (unlikely(slot->key != key || slot->extent.bytes != size)) {
-        if (hook_sites(e, address, size)) {
+        if (hook_sites(e, address, size) || hook_loop(e, address, size)) {
             leave_block(e, address);
             return;
         }

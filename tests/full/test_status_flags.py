@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SYSENTER and SYSCALL in the engine's hooks: status flags that it has not computed yet, and prefixes."""
+"""Status flags that the engine has not computed yet where a block is left; the prefixes of SYSCALL."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from pvisor.machine.console import ConsoleOutput, NoInput
 from pvisor.vmm.builder import build
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.loop import RunLoop
-from tests.full.paging_storm import LOG, MEMORY_BYTES, STACK, Storm, le
+from tests.full.paging_storm import CODE, IDT, LOG, MEMORY_BYTES, STACK, Storm, le
 
 WAYS = pytest.mark.parametrize(("mode", "tier"), [("full", "native"), ("full", "python"), ("emu", "native")])
 STAR, LSTAR, SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 0xC000_0081, 0xC000_0082, 0x174, 0x175, 0x176
 FIRST = 0x8000_0005
 PF, AF, ZF, SF = 4, 16, 64, 128
+LOOPS = tuple(
+    (set_flags, left, right, count)
+    for set_flags in (b"\x00\xd8", b"\x38\xd8", b"\x20\xd8", b"\x10\xd8", b"\xfe\xc8", b"\xd0\xe0")
+    for left, right in ((0, 0), (0x10, 0x61), (0, 5), (0x80, 0x80), (0xFF, 1))
+    for count in (1, 2)
+)
+"""(add, cmp, and, adc, dec or shl of AL; AL, BL; ECX)."""
 
 
 def wrmsr(index: int, value: int) -> bytes:
@@ -76,3 +83,37 @@ def test_syscall_returns_behind_its_prefixes(tmp_path: Path, mode: str, tier: st
     storm.code += b"\x48\x8d\x05\xf7\xff\xff\xff"  # lea rax, [where UD2 is]
     storm.code += b"\x48\x29\xc8\x89\x04\x25" + le(LOG, 4)  # sub rax, rcx; mov [LOG], eax
     assert run(tmp_path, storm, mode, tier)[:4] == bytes(4)
+
+
+@WAYS
+@pytest.mark.parametrize("loop", (b"\xe0", b"\xe1", b"\x67\xe0", b"\x67\xe1"), ids=bytes.hex)
+@pytest.mark.parametrize("between", (b"", b"\x90"), ids=("at once", "nop"))
+def test_loops_that_look_at_zf_keep_the_status_flags(
+    tmp_path: Path, mode: str, tier: str, loop: bytes, between: bytes
+) -> None:
+    """As LOOP does, with which the engine has no trouble."""
+    logs = []
+    for instruction in (loop, b"\xe2"):
+        storm = Storm(0, n_steps=0)
+        for i, (set_flags, left, right, count) in enumerate(LOOPS):
+            storm.code += b"\xb8" + le(left, 4) + b"\xbb" + le(right, 4) + b"\xb9" + le(count, 4)
+            storm.code += set_flags + between + instruction + b"\0\x9f\x88\x24\x25" + le(LOG + i, 4)
+        logs.append(run(tmp_path, storm, mode, tier)[: len(LOOPS)])
+    assert logs[0] == logs[1]
+
+
+@WAYS
+@pytest.mark.parametrize("count", (1, 2))
+def test_a_step_over_such_a_loop_is_a_step(tmp_path: Path, mode: str, tier: str, count: int) -> None:
+    """With a prefix it has a hook, though it is alone in its block."""
+    storm = Storm(0, n_steps=0)
+    handler = b"\x58\x89\x04\x25" + le(LOG, 4) + b"\x31\xc0\xe6\xf4"  # pop rax; mov [LOG], eax; end
+    storm.code = b"\xe9" + le(len(handler), 4) + handler
+    at = CODE + len(storm.prologue()) + 5
+    gate = at & 0xFFFF | 8 << 16 | 0x8E << 40 | at >> 16 << 48
+    storm.code += b"\x48\xb8" + le(gate, 8) + b"\x48\x89\x04\x25" + le(IDT + 16, 4)  # the gate of #DB
+    storm.code += b"\xb9" + le(count, 4) + b"\x38\xc0\x9c\x81\x0c\x24\0\x01\0\0\x9d"  # cmp; set TF
+    storm.code += b"\x67\xe1\0"  # loope
+    behind = CODE + len(storm.prologue()) + len(storm.code)
+    storm.code += b"\x9f\x90\x90"
+    assert run(tmp_path, storm, mode, tier)[:4] == le(behind, 4)
