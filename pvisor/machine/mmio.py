@@ -13,7 +13,7 @@ MAX_UNCLAIMED = 1024
 
 
 class MmioBus:
-    """Routes accesses of 1, 2, 4 or 8 bytes by guest-physical address. Ranges must not overlap, but for a moved one."""
+    """Routes accesses of 1, 2, 4 or 8 bytes by guest-physical address. Only a moved one may overlap."""
 
     def __init__(self) -> None:
         self._devices: list[tuple[int, int, IoDevice]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The local APIC's page is where IA32_APIC_BASE says, but not over RAM; disabled, it is nowhere (SDM 3A 10.4)."""
+"""The local APIC's page is where IA32_APIC_BASE says, and nowhere when it is disabled (SDM 3A 10.4)."""
 
 from __future__ import annotations
 

@@ -52,6 +52,8 @@ MACHINES = {
     "rflags": st.builds(lambda flags, nt: flags & 0x25_0CD5 | 2 | nt, st.integers(0, 1 << 22),
                         st.sampled_from((0,) * 9 + (1 << 14,))),
     "virtual_if": st.booleans(),
+    "nmi_pending": st.sampled_from((False,) * 7 + (True,)),
+    "nmi_blocked": st.sampled_from((False,) * 5 + (True,)),
     "iopl": st.sampled_from((0, 0, 3)),
     "pages": rarely(st.dictionaries(st.sampled_from(PAGES), st.sampled_from(ENTRY_BITS), max_size=2)),
     "gdt": st.lists(DESCRIPTORS, max_size=3),

@@ -113,6 +113,8 @@ class Start:
     """Bits that are turned over."""
     fields: Mapping[str, int] = field(default_factory=dict)
     """More fields of the CPU state."""
+    nmi_pending: bool = False
+    nmi_blocked: bool = False
     interrupt: int | None = None
     """A vector that a device asks for."""
 
@@ -248,6 +250,9 @@ class WingRig:
             self.memory.write(gpr[RSP], words)
         flags = start.rflags & ~0x3200 | start.iopl << 12
         self.wing.interrupts.rflags = flags | (0x200 if start.virtual_if else 0)
+        if flags & 1 << 16:
+            self.wing.interrupts.resume(0)
+        vcpu.v.nmi_pending, vcpu.v.nmi_blocked = start.nmi_pending, start.nmi_blocked
         vcpu.v.budget = BUDGET
         if start.interrupt is not None:
             self.wing.interrupt_source = _Device(vcpu, start.interrupt)
@@ -300,7 +305,8 @@ class WingRig:
             "rflags": (vcpu.rflags, self.wing.interrupts.rflags, vcpu.virtual_if),
             "segments": tuple(vcpu.segment(i) for i in range(6)),
             "cpu": bytes(ffi.buffer(self.wing.state)),
-            "insns": (vcpu.n_instructions, vcpu.v.sti_insns),
+            "insns": (vcpu.n_instructions, vcpu.v.sti_insns, vcpu.v.rf_insns),
+            "nmi": (vcpu.v.nmi_pending, vcpu.v.nmi_blocked),
             "cpl": vcpu.cpl,
             "records": records,
             "memory": self.memory.read(0, MEMORY_BYTES),

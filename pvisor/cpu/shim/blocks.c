@@ -126,7 +126,7 @@ static bool begin_window_step(struct engine *e, uint64_t address)
     if (*rflags & RFLAGS_TF || (code & 0xfe) == 0x9c) /* PUSHF, if it is not replaced, would show the flag */
         return false;
     *rflags |= RFLAGS_TF;
-    e->window_step = true;
+    e->window_step = STEP_TF;
     state_store(e);
     uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);

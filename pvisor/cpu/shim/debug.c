@@ -101,13 +101,13 @@ void pv_watch(pv_vcpu *v, const uint64_t *pages, uint32_t n_pages)
     uint32_t *rflags = state32(e, e->at.eflags);
     if (!(*rflags & RFLAGS_TF)) { /* else the guest steps by itself */
         *rflags |= RFLAGS_TF;
-        e->window_step = true;
+        e->window_step |= STEP_TF;
     }
+    e->window_step |= STEP_WATCH;
     state_store(e);
 }
 
-/* The instruction is done, or something has come between. */
-void end_watch(struct engine *e)
+static void close_pages(struct engine *e)
 {
     const struct root *root = &e->shadow->roots[e->shadow->current];
     e->v.watching = 0;
@@ -121,4 +121,14 @@ void end_watch(struct engine *e)
         if (code)
             new_epoch(e);
     }
+}
+
+/* The instruction is done, or something has come between. */
+void end_step(struct engine *e)
+{
+    if (e->window_step & STEP_WATCH)
+        close_pages(e);
+    if (e->window_step & STEP_TF)
+        *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_TF;
+    e->window_step = 0;
 }

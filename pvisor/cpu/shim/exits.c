@@ -241,19 +241,19 @@ static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, u
 static __attribute__((noinline)) void interrupt(struct engine *e, uint32_t vector, uint32_t error, bool tried)
 {
     bool is_int = *state32(e, e->at.exception_is_int);
-    bool is_trap = vector == VECTOR_DB && !is_int, stepped = e->window_step && is_trap, watched = e->v.watching && is_trap;
+    uint32_t step = vector == VECTOR_DB && !is_int ? e->window_step : 0;
     end_window_step(e);
     follow_if(e);
     leave_shadow(e);
-    if (unlikely(watched)) {
+    if (unlikely(step & STEP_WATCH)) {
         open_exit(e, PV_EXIT_EXCEPTION, e->v.regs->rip, 0);
-        e->v.exit.stepping = !stepped;
+        e->v.exit.stepping = !(step & STEP_TF);
         e->v.exit.vector = VECTOR_DB;
         e->v.exit.error_code = 0;
         e->v.exit.number = PV_DEBUG_WATCHED;
         e->v.exit.n_insn = 0;
         stop(e);
-    } else if (unlikely(stepped)) {
+    } else if (unlikely(step)) {
         if (e->v.virtual_if || nmi_due(e)) { /* else it was a CLI, or its like, that did not trap */
             open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
             stop(e);

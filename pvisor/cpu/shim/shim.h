@@ -92,6 +92,11 @@ struct open_operation {            /* a call of a probed function that has not r
     uint64_t exits, insns;
 };
 
+enum own_step {                    /* why */
+    STEP_TF = 1,               /* RFLAGS.TF is ours: it is in the shadow of STI or MOV SS, or a page is open to it */
+    STEP_WATCH = 2,            /* a watched page is open to it (v.watching) */
+};
+
 struct debug {                 /* the guest's breakpoints (debug.c) */
     uc_hook hooks[4];
     uint64_t addresses[4];
@@ -123,8 +128,7 @@ struct engine {
     struct slot slots[N_SLOTS];
     struct tail tails[N_TAILS];
 
-    struct debug debug;
-    bool window_step;          /* RFLAGS.TF is ours, for the one instruction in the shadow of STI or MOV SS */
+    uint32_t window_step;      /* enum own_step: one instruction runs by itself */
     bool lost;                 /* Unicorn called abort() in this engine: it is not run, and not freed, again */
     bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
     bool exit_open;            /* v.exit waits to be completed (counted, traced, answered) */
@@ -151,6 +155,7 @@ struct engine {
     uint32_t n_operations;
     struct open_operation open_operations[N_OPEN_OPERATIONS];
     uint32_t n_open_operations;
+    struct debug debug;
 };
 
 /* --- state.c */
@@ -318,17 +323,13 @@ static inline void leave_shadow(struct engine *e)
 }
 
 /* --- debug.c */
-void end_watch(struct engine *e);
+void end_step(struct engine *e);
 
-/* The instruction in the shadow did not run to its end, or it did: RFLAGS.TF is the guest's again. */
+/* The instruction that was to run by itself did not run to its end, or it did: RFLAGS.TF is the guest's again. */
 static inline void end_window_step(struct engine *e)
 {
-    if (unlikely(e->v.watching))
-        end_watch(e);
-    if (unlikely(e->window_step)) {
-        e->window_step = false;
-        *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_TF;
-    }
+    if (unlikely(e->window_step))
+        end_step(e);
 }
 
 /* --- pvisor/full/native, pvisor/para/native: a table of each room that has some */
