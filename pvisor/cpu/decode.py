@@ -54,6 +54,7 @@ class Instruction:
     opcode: bytes
     rex_w: bool
     has_operand_size_prefix: bool
+    """One that counts: REX.W overrules it (SDM 2A 2.2.1.2)."""
     prefixes: bytes
     opcode_extension: int
     """The reg field of ModRM."""
@@ -84,17 +85,20 @@ def decode(code: bytes, bits: int) -> Instruction | None:
     if insn is None:
         return None
     name = insn.reg_name
+    has_size_prefix = insn.prefix[2] == 0x66
+    is_wide = has_size_prefix and insn.rex & 8 and insn.id in (x86.X86_INS_PUSH, x86.X86_INS_POP)
     operands = []
     for op in insn.operands:
+        size_bytes = 8 if is_wide else op.size  # capstone lets the prefix win there
         if op.type == x86.X86_OP_REG:
             operands.append(Operand(op.size, register=name(op.reg)))
         elif op.type == x86.X86_OP_IMM:
-            operands.append(Operand(op.size, immediate=op.imm))
+            operands.append(Operand(size_bytes, immediate=op.imm))
         else:
             mem = op.mem
             segment, base, index = (name(register) or "" for register in (mem.segment, mem.base, mem.index))
             operands.append(
-                Operand(op.size, memory=Memory(segment, base, index, mem.scale, mem.disp), access=op.access)
+                Operand(size_bytes, memory=Memory(segment, base, index, mem.scale, mem.disp), access=op.access)
             )
     return Instruction(
         insn.mnemonic,
@@ -102,7 +106,7 @@ def decode(code: bytes, bits: int) -> Instruction | None:
         tuple(operands),
         bytes(insn.opcode),
         bool(insn.rex & 8),
-        insn.prefix[2] == 0x66,
+        has_size_prefix and not insn.rex & 8,
         bytes(byte for byte in insn.prefix if byte),
         insn.modrm >> 3 & 7,
         insn.addr_size,

@@ -16,12 +16,19 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pvisor.cpu.decode import Instruction
-from pvisor.cpu.vcpu import RAX, RSP, SS, Exit, Vcpu
+from pvisor.cpu.vcpu import CS, RAX, RSP, SS, Exit, Vcpu
 from pvisor.errors import DomainCrash
 from pvisor.full import flags, vectors
 from pvisor.full.address_space import AddressSpace
 from pvisor.full.flags import CF, STATUS, ZF, mask_of, signed
-from pvisor.full.operands import NAMES, Operands, UnsupportedOperandError, read_register, write_register
+from pvisor.full.operands import (
+    NAMES,
+    SEGMENTS,
+    Operands,
+    UnsupportedOperandError,
+    read_register,
+    write_register,
+)
 from pvisor.full.segments import DEFAULT_BIG
 from pvisor.full.state import GuestFault
 from pvisor.full.strings import is_string, run_string
@@ -200,8 +207,18 @@ def _stack(run: Operands, pointer: int) -> tuple[str, int]:
     return name, segment.base + (pointer & mask)
 
 
+def _pushed_bytes(run: Operands) -> int:
+    """Of a segment register, zeros fill what its 16 bits do not (SDM 2B, PUSH)."""
+    if run.insn.operands[0].register not in SEGMENTS:
+        return run.size_bytes(0)
+    if run.mode64:
+        return 2 if run.insn.has_operand_size_prefix else 8
+    is_32bit = bool(run.vcpu.segment(CS).flags & DEFAULT_BIG)
+    return 2 if run.insn.has_operand_size_prefix == is_32bit else 4
+
+
 def _push(run: Operands) -> None:
-    size = run.size_bytes(0)
+    size = _pushed_bytes(run)
     pointer = run.vcpu.regs.gpr[RSP] - size
     name, address = _stack(run, pointer)
     run.reserve(0, write=False)

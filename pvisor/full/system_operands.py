@@ -46,9 +46,9 @@ class SystemOperands:
         return 2 if insn.has_operand_size_prefix == is_32 else 4
 
     def stack_bytes(self, insn: Instruction) -> int:
-        """Operand size of a push or a pop: in 64-bit code 8, or 2 by a prefix that REX.W overrules."""
+        """Operand size of a push or a pop: in 64-bit code it is 8 or 2, never 4 (SDM 1 6.2.2)."""
         if self._segments.in_64bit_code:
-            return 2 if insn.has_operand_size_prefix and not insn.rex_w else 8
+            return 2 if insn.has_operand_size_prefix else 8
         return self.operand_bytes(insn)
 
     def address_of(self, insn: Instruction, operand: Operand, next_rip: int) -> int:

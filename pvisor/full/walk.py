@@ -20,7 +20,9 @@ P, W, U, A, D, PS = 1 << 0, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 NX = 1 << 63
 FRAME = (1 << 52) - 4096
 BEYOND_PHYSICAL = FRAME & ~((1 << PHYSICAL_BITS) - 1)
-PDPTE_RESERVED = BEYOND_PHYSICAL | NX | 0x1E6
+BEYOND_FRAME = NX - (1 << 52)
+"""Bits 52 to 62: 4-level paging ignores them, PAE paging reserves them (SDM 3A tables 4-8 to 4-11)."""
+PDPTE_RESERVED = BEYOND_PHYSICAL | BEYOND_FRAME | NX | 0x1E6
 LONG_SHIFTS, PAE_SHIFTS, LEGACY_SHIFTS = (39, 30, 21, 12), (21, 12), (22, 12)
 
 FAULT_P, FAULT_W, FAULT_U, FAULT_RSVD, FAULT_I = 1, 2, 4, 8, 16
@@ -98,6 +100,8 @@ class GuestTables:
     ) -> Mapping:
         state = self._state
         reserved = BEYOND_PHYSICAL if state.efer & EFER_NXE else BEYOND_PHYSICAL | NX
+        if level:
+            reserved |= BEYOND_FRAME
         read = self._memory.read_u64_or_0 if width == 8 else self._memory.read_u32_or_0
         index_mask = 0x1FF if width == 8 else 0x3FF
         rights, no_execute = W | U, 0

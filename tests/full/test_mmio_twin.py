@@ -207,7 +207,7 @@ def test_push_and_pop(twin: Twin, data: st.DataObject) -> None:
     gpr = registers(data)
     place, shift = data.draw(PLACES), data.draw(st.integers(-16, 16))
     point_at(gpr, place, 0, 0)
-    prefix = data.draw(st.sampled_from((b"", b"\x66")))
+    prefix = data.draw(st.sampled_from((b"", b"\x66", b"\x66\x48")))
     code = data.draw(st.sampled_from((b"\xff\x33", b"\x8f\x03", b"\xff\x74\x24", b"\x8f\x44\x24")))
     if code[1] != 0x33 and code[1] != 0x03:
         code += (shift & 0xFF).to_bytes(1, "little")
@@ -216,7 +216,11 @@ def test_push_and_pop(twin: Twin, data: st.DataObject) -> None:
     compare(twin.run(prefix + code, Start(gpr, 0, memory_with(place, data.draw(WORDS)))))
 
 
-@pytest.mark.parametrize("code", ["50", "66 53", "6a 80", "68 78 56 34 92", "58", "66 5b", "5c", "54"])
+PUSHES = ("50", "66 53", "6a 80", "68 78 56 34 92", "58", "66 5b", "5c", "54", "66 48 50", "66 48 6a 80",
+          "0f a0", "66 0f a8", "66 48 0f a0")  # fmt: skip
+
+
+@pytest.mark.parametrize("code", PUSHES)
 def test_stack_in_device_memory(twin: Twin, code: str) -> None:
     for shift in range(-8, 9):
         gpr = [0x0123_4567_89AB_CDEF] * 16
@@ -256,7 +260,8 @@ def test_addresses_of_32_bit_code(twin32: Twin, form: str, data: st.DataObject) 
     compare(twin32.run(code, start))
 
 
-@pytest.mark.parametrize("code", ["ff 33", "66 ff 33", "8f 03", "66 8f 03", "8f 44 24 fc", "ff 74 24 04"])
+@pytest.mark.parametrize("code", ["06", "66 0e", "0f a0", "ff 33", "66 ff 33", "8f 03", "66 8f 03",
+                                  "8f 44 24 fc", "ff 74 24 04"])  # fmt: skip
 def test_push_and_pop_in_32_bit_code(twin32: Twin, code: str) -> None:
     for place in range(DEVICE - 5, DEVICE + 2):
         gpr = [0x1234_5678] * 8 + [0] * 8

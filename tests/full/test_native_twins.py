@@ -23,7 +23,7 @@ U64 = (1 << 64) - 1
 
 PAGES = (USER, w.KERNEL_STACK, w.KERNEL_STACK - 0x1000, w.SPARE_STACK - 0x1000, w.USER_STACK - 0x1000,
          w.GDT, w.IDT, w.TSS, w.LDT, w.DATA & ~0xFFF, w.UNMAPPED)  # fmt: skip
-ENTRY_BITS = (w.P, w.W, w.U, w.A, w.D, w.NX, 1 << 40, 1 << 51)
+ENTRY_BITS = (w.P, w.W, w.U, w.A, w.D, w.NX, 1 << 40, 1 << 51, 1 << 52, 1 << 62)
 SELECTORS = st.one_of(
     st.sampled_from((w.CODE0, w.DATA0, w.CODE32_0, w.DATA3 | 3, w.CODE3 | 3, w.CODE32_3 | 3)),
     st.builds(lambda index, low: index << 3 | low, st.integers(0, 26), st.sampled_from((0, 1, 3, 4, 7))),
@@ -205,7 +205,7 @@ CALLS = insns("0f05 0f07 480f07 0f34 0f35 480f35 660f07")
 @given(
     starts(
         CALLS,
-        gpr=at_rsp(_1=ADDRESSES, _2=ADDRESSES, _11=st.integers(0, 1 << 22).map(lambda flags: flags & ~0x100)),
+        gpr=at_rsp(_1=ADDRESSES, _2=ADDRESSES, _11=st.integers(0, 1 << 22)),
         fields=st.fixed_dictionaries({}, optional={
             "efer": st.sampled_from((0xD00, 0xD01, 0x501)), "star": st.integers(0, U64), "lstar": ADDRESSES,
             "fmask": st.integers(0, (1 << 32) - 1).map(lambda mask: mask | 0x100),

@@ -261,6 +261,17 @@ def test_what_is_rare_is_left_to_python(start: Start) -> None:
     served_alike(start, EVERY)
 
 
+@pytest.mark.parametrize("bit", [1, 2, 5, 8, 38, 51, 52, 62, 63])
+def test_reserved_bits_of_a_top_entry_of_pae_paging(bit: int) -> None:
+    """SDM 3A table 4-8: #GP when CR3 is loaded."""
+    entries = (w.TABLES + 0x1000 | 1 << bit | w.P, 0, 0, 0)
+    start = Start(b"\x0f\x22\xd8", mode="pae", gpr={RAX: w.KERNEL_STACK - 0x100}, stack=entries)
+    served_alike(start, EVERY)
+    rig = w.WingRig(start)
+    assert rig.facts(EVERY)["rip"] == KERNEL + 0x100 + 13
+    rig.close()
+
+
 @pytest.mark.parametrize("ist", [0, 1])
 def test_exceptions_without_end_come_to_an_end(ist: int) -> None:
     """A handler that begins with what it handles: on a stack of its own, nothing else would end it."""

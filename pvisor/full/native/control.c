@@ -11,7 +11,7 @@
 /* TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
 #define CR4_OFFERED 0x7fcull
 #define CR3_RESERVED (~0ull << PHYSICAL_BITS)
-#define PDPTE_RESERVED ((0x000ffffffffff000ull & ~0ull << PHYSICAL_BITS) | 1ull << 63 | 0x1e6)
+#define PDPTE_RESERVED (~0ull << PHYSICAL_BITS | 0x1e6)
 
 static bool write_cr0(struct engine *e, uint64_t value)
 {

@@ -14,6 +14,7 @@
 #define PT_NX (1ull << 63)
 #define PT_FRAME 0x000ffffffffff000ull
 #define BEYOND_PHYSICAL (PT_FRAME & ~((1ull << PHYSICAL_BITS) - 1))
+#define BEYOND_FRAME (PT_NX - (1ull << 52)) /* ignored by 4-level paging, reserved by PAE paging */
 
 enum { FAULT_P = 1, FAULT_W = 2, FAULT_U = 4, FAULT_RSVD = 8, FAULT_I = 16 };
 
@@ -90,7 +91,7 @@ static enum walked leaf(struct engine *e, uint64_t gva, uint32_t access, const s
 static bool is_reserved(const pv_cpu *c, uint64_t entry, uint32_t shift, bool is_large)
 {
     return entry & BEYOND_PHYSICAL || (entry & PT_NX && !(c->efer & EFER_NXE)) || (shift == 39 && entry & PT_PS) ||
-           (is_large && entry & ((1ull << shift) - 1) & ~0x1fffull);
+           (is_large && entry & ((1ull << shift) - 1) & ~0x1fffull) || (entry & BEYOND_FRAME && !(c->efer & EFER_LMA));
 }
 
 static enum walked walk_wide(struct engine *e, uint64_t gva, uint32_t access, uint64_t table, uint32_t shift,

@@ -39,6 +39,8 @@ TABLES = 0x40000
 TABLES_END = 0x60000
 
 NOP, JMP_NEXT, JMP_SELF = b"\x90", b"\xeb\x00", b"\xeb\xfe"
+JMP_NEXT_16 = b"\x66\xeb\x00"
+"""In code of 16 bits: by a 32-bit EIP, as the code lies beyond the first 64 KiB."""
 HLT = b"\xf4"
 
 P, W, U, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
@@ -148,6 +150,16 @@ def _tss(mode: Mode) -> bytes:
         tss[4:10] = TSS_STACK.to_bytes(4, "little") + DATA0.to_bytes(2, "little")
     tss[0x66:0x68] = (0x68).to_bytes(2, "little")
     return bytes(tss) + b"\xff" * (TSS_LIMIT + 1 - 0x68)
+
+
+def index_of(address: int) -> int:
+    """Where in the memory that is compared: below the code, then the tables of a test."""
+    return address if address < SLOTS else address - TABLES + SLOTS
+
+
+def address_of(index: int) -> int:
+    """And back."""
+    return index if index < SLOTS else index - SLOTS + TABLES
 
 
 def _entries(values: list[int], width: int) -> bytes:

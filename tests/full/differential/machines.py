@@ -40,6 +40,7 @@ _SETUP = bytes.fromhex(
     "b9800000c0 8b451c 31d2 0f30"  # wrmsr EFER, [ebp + 0x1c]
     "0f22d2"  # mov cr2, 0
     "b8f00fffff 0f23f0"  # mov dr6, 0xffff0ff0
+    "b800040000 0f23f8 31c0 0f23c0 0f23c8 0f23d0 0f23d8"  # mov dr7, 0x400; DR0 to DR3: 0
     "8b4520 0f22c0"  # mov cr0, [ebp + 0x20]
     "0f015500"  # lgdt [ebp]
     "0f005510 0f005d12"  # lldt [ebp + 0x10]; ltr [ebp + 0x12]
@@ -124,7 +125,7 @@ def table_changes(start: Start) -> dict[int, bytes]:
 
 def code_of(start: Start) -> bytes:
     """What stands in a slot: the instruction, a jump that ends its block, NOPs, and an end of those."""
-    code = start.code + image.JMP_NEXT
+    code = start.code + (image.JMP_NEXT_16 if start.bits == 16 else image.JMP_NEXT)
     assert len(code) <= image.SLOT_BYTES - FIRST_IN_SLOT - 6
     return code.ljust(image.SLOT_BYTES - FIRST_IN_SLOT - 2, image.NOP) + image.JMP_SELF
 
@@ -246,7 +247,8 @@ class FullMachine(_Bench):
         state.efer = start.efer
         for i, entry in enumerate(self.wing.paging.read_pdptes(start.cr3 & 0xFFFF_FFE0)):
             state.pdpte[i] = entry
-        state.dr[6], state.dr[7] = DR6_AT_RESET, 0x400
+        for i, value in enumerate((0, 0, 0, 0, 0, 0, DR6_AT_RESET, 0x400)):
+            state.dr[i] = value
         state.gdtr.base, state.gdtr.limit = start.gdt_base, start.gdt_limit
         state.idtr.base, state.idtr.limit = start.idt_base, start.idt_limit
         has_ldt = bool(start.ldt_selector & 0xFFFC)

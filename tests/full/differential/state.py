@@ -79,6 +79,11 @@ class Start:
         flags = self.segments[CS].flags
         return 64 if flags & 1 << 21 and self.mode.is_long else 32 if flags & 1 << 22 else 16
 
+    @property
+    def mask(self) -> int:
+        """Of the bits that a general register has in this code."""
+        return (1 << 64) - 1 if self.bits == 64 else (1 << 32) - 1
+
 
 def start(mode: Mode, code: bytes, *, ring: int = 0, bits: int = 0, gpr: list[int] | None = None) -> Start:
     """A usual state in a mode: flat segments, a stack of its own, interrupts off."""

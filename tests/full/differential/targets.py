@@ -7,7 +7,7 @@ from pvisor.cpu.vcpu import SS
 from tests.full.differential import image
 from tests.full.differential.draws import Draw
 from tests.full.differential.image import Mode
-from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, Start, flat, start
+from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, TF, Start, flat, start
 
 CODE_WIDTHS = {Mode.FLAT: (32,), Mode.LEGACY: (16, 32), Mode.PAE: (32,), Mode.LONG: (32, 64)}
 USUAL_CODE = {0: (image.CODE32, image.CODE64, image.CODE16),
@@ -19,7 +19,7 @@ def drawn_start(draw: Draw, *, ring: int | None = None) -> Start:
     mode = draw.of(list(Mode))
     ring = draw.of((0, 3)) if ring is None else ring
     made = start(mode, b"", ring=ring, bits=draw.of(CODE_WIDTHS[mode]), gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID)
     made.gdt_limit = draw.rarely(image.GDT_LIMIT, (0x67, 0x6E, 0x6F, 0x7F), 8)
     return made
 
@@ -39,6 +39,7 @@ def stack_descriptor(draw: Draw) -> bytes:
     """Mostly writable data of ring 3."""
     if draw.below(4) == 0:
         entry = bytearray(draw.segment_descriptor())
+        entry[5] |= 0x80  # SDM 2A, IRET; 2B, RET: #SS if the stack is not present; the engine says #NP
         entry[6] &= ~0x20  # the engine takes L for a stack of 64 bits
         return bytes(entry)
     return image.descriptor(draw.rarely(0, (0x1000,)), 0xF_FFFF, 0xC0_F200 | draw.below(2) << 8)

@@ -11,7 +11,7 @@ from tests.full.differential import image
 from tests.full.differential.draws import Draw, examples
 from tests.full.differential.image import Mode
 from tests.full.differential.pair import Pair
-from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, Start, start
+from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, TF, Start, start
 
 CODE_WIDTHS = {Mode.FLAT: (16, 32), Mode.LEGACY: (32,), Mode.PAE: (32,), Mode.LONG: (32, 64)}
 
@@ -21,7 +21,7 @@ def drawn_start(draw: Draw) -> Start:
     mode = draw.of(list(Mode))
     bits, ring = draw.of(CODE_WIDTHS[mode]), draw.of((0, 3))
     made = start(mode, b"", ring=ring, bits=bits, gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID)
     made.gdt_limit = draw.rarely(image.GDT_LIMIT, (0x67, 0x6E, 0x7F), 8)
     made.ldt_limit = draw.rarely(image.LDT_LIMIT, (0, 7, 0xE), 8)
     made.ldt_selector = draw.rarely(image.LDT_SELECTOR, (0,), 8)

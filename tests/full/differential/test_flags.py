@@ -24,7 +24,7 @@ def drawn_start(draw: Draw, code: bytes) -> Start:
     mode = draw.of(list(Mode))
     bits, ring = draw.of(CODE_WIDTHS[mode]), draw.of((0, 3))
     made = start(mode, draw.of(PREFIXES[bits]) + code, ring=ring, bits=bits, gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | NT | AC_ID)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | NT | AC_ID)
     return made
 
 
@@ -48,4 +48,6 @@ def test_popf(pair: Pair, data: st.DataObject) -> None:
 @given(st.data())
 def test_cli_and_sti(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
-    pair.check(drawn_start(draw, draw.of((b"\xfa", b"\xfb"))))
+    made = drawn_start(draw, draw.of((b"\xfa", b"\xfb")))
+    made.rflags &= ~TF  # behind STI the engine's blocks are of one instruction, so that it would end later
+    pair.check(made)

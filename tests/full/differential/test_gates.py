@@ -11,7 +11,7 @@ from tests.full.differential import image
 from tests.full.differential.draws import Draw, examples
 from tests.full.differential.image import Mode
 from tests.full.differential.pair import Pair
-from tests.full.differential.state import AC, ID, IF, IOPL, NT, STATUS, Start, start
+from tests.full.differential.state import AC, ID, IF, IOPL, NT, STATUS, TF, Start, start
 from tests.full.differential.targets import (
     CODE_WIDTHS,
     beyond_limit,
@@ -70,7 +70,7 @@ def test_gates(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
     mode = draw.of(list(Mode))
     made = start(mode, b"", ring=draw.of((0, 3)), bits=draw.of(CODE_WIDTHS[mode]), gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID | NT)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID | NT)
     vector = draw.of(sorted(CAUSES))
     code = draw.of(CAUSES[vector])
     if code[0] == 0xA1 and (made.bits != 64 or mode is Mode.FLAT):

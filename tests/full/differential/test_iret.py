@@ -34,7 +34,7 @@ VM, VIF_VIP = 1 << 17, 3 << 19
 def test_iret(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
     made = drawn_start(draw)
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID) | draw.rarely(0, (NT,), 10)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID) | draw.rarely(0, (NT,), 10)
     selector = draw.of((some_selector(draw, made), *USUAL_CODE[made.cpl][:2], *USUAL_CODE[3][:2]))
     put(made, selector, code_descriptor(draw, made))
     usual_stack = image.DATA0 if selector & 3 == 0 else image.USER_DATA

@@ -23,6 +23,7 @@ from tests.full.differential.state import (
     SYSENTER_CS,
     SYSENTER_EIP,
     SYSENTER_ESP,
+    TF,
     Start,
     start,
 )  # fmt: skip
@@ -38,7 +39,7 @@ def drawn_start(draw: Draw, modes: list[Mode]) -> Start:
     mode = draw.of(modes)
     widths = {Mode.LONG: (64, 64, 64, 32)}.get(mode, (32,))
     made = start(mode, b"", ring=draw.of((0, 3)), bits=draw.of(widths), gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID)
     made.efer = made.efer & ~SCE | draw.rarely(SCE, (0,), 6)
     star = draw.of((0x0018, 0x0008, 0x0010, 0, 3, 0xFFE3)) << 32 | draw.of((0x23, 0x20, 0x10, 0xFFE3)) << 48
     landing = draw.rarely(draw.of(LANDINGS), FAR_LANDINGS) if mode.is_long else draw.of(LANDINGS)

@@ -11,7 +11,7 @@ from tests.full.differential import image
 from tests.full.differential.draws import Draw, examples
 from tests.full.differential.image import Mode
 from tests.full.differential.pair import Pair
-from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, Start, start
+from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, TF, Start, start
 
 CODE_WIDTHS = {Mode.FLAT: (16, 32), Mode.LEGACY: (32,), Mode.PAE: (32,), Mode.LONG: (32, 64)}
 PLACES = (image.DATA, image.DATA + 1, image.DATA + 0xFF9, image.TSS_STACK - 0x100, image.USER_STACK - 16)
@@ -23,7 +23,7 @@ def drawn_start(draw: Draw) -> Start:
     """Any mode, ring and width."""
     mode = draw.of(list(Mode))
     made = start(mode, b"", ring=draw.of((0, 3)), bits=draw.of(CODE_WIDTHS[mode]), gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID)
     made.ldt_selector = draw.rarely(image.LDT_SELECTOR, (0, 1))
     return made
 

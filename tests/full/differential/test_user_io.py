@@ -11,7 +11,7 @@ from tests.full.differential import image
 from tests.full.differential.draws import Draw, examples
 from tests.full.differential.image import Mode
 from tests.full.differential.pair import Pair
-from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, Start, start
+from tests.full.differential.state import AC, ID, IF, IOPL, STATUS, TF, Start, start
 
 CODE_WIDTHS = {Mode.FLAT: (16, 32), Mode.LEGACY: (32,), Mode.PAE: (32,), Mode.LONG: (32, 64)}
 IOPORTS = (0, 1, 7, 8, 0x3F8, 0x3FF, 0x1F0, 0xFFFC, 0xFFFF)
@@ -22,7 +22,7 @@ def drawn_start(draw: Draw) -> Start:
     """Any mode, ring and width; a map with some bits clear."""
     mode = draw.of(list(Mode))
     made = start(mode, b"", ring=draw.of((3, 3, 0)), bits=draw.of(CODE_WIDTHS[mode]), gpr=draw.registers())
-    made.rflags = draw.flags(STATUS | IF | IOPL | AC | ID)
+    made.rflags = draw.flags(TF | STATUS | IF | IOPL | AC | ID)
     ioport = draw.of(IOPORTS)
     made.gpr[RDX] = ioport | draw.word() & ~0xFFFF
     base = draw.rarely(0x68, (0x70, 0x1068, 0xFFFF))
