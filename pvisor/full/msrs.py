@@ -23,7 +23,7 @@ from pvisor.full.state import (
 )
 from pvisor.full.tsc import tsc
 
-TSC, APIC_BASE, TSC_ADJUST, BIOS_SIGN_ID = 0x10, 0x1B, 0x3B, 0x8B
+TSC, PLATFORM_ID, APIC_BASE, TSC_ADJUST, BIOS_SIGN_ID = 0x10, 0x17, 0x1B, 0x3B, 0x8B
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 0x174, 0x175, 0x176
 MISC_ENABLE, PAT = 0x1A0, 0x277
 EFER, STAR, LSTAR, CSTAR, FMASK = 0xC000_0080, 0xC000_0081, 0xC000_0082, 0xC000_0083, 0xC000_0084
@@ -93,7 +93,7 @@ class Msrs:
             return N_VARIABLE_MTRRS | 1 << 8 | 1 << 10  # fixed ranges, write-combining
         if index == APIC_BASE and self.apic is not None:
             return self.apic.read_base()
-        if index == BIOS_SIGN_ID:
+        if index in (PLATFORM_ID, BIOS_SIGN_ID):
             return 0
         raise general_protection()
 

@@ -28,7 +28,8 @@ GUESTS = (
 
 RING_3_AND_DEVICES = (
     *((name, bits) for name in (
-        "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "access_rights", "user_paging",
+        "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "copied_code", "access_rights",
+        "user_paging",
         "smc_user", "sysenter", "limits", "gates", "single_step", "pic", "pit", "rtc", "uart_irq", "apic",
         "scheduler", "nmi", "breakpoints",
     ) for bits in (32, 64)),

@@ -56,10 +56,8 @@ static void read_code(struct engine *e, uint64_t linear, bool is_privileged)
     x->n_insn = code ? 16 : fetch(e, linear, x->insn, 16);
     if (likely(code != NULL))
         memcpy(x->insn, code, 16);
-    if (is_privileged && x->insn[0] == HLT) {
-        uint8_t original = code ? original_at(e, code) : original_byte(e, linear);
-        x->insn[0] = original ? original : HLT;
-    }
+    if (is_privileged && x->insn[0] == HLT)
+        x->insn[0] = original_byte(e, linear, code);
 }
 
 /* --- exceptions and INT n -------------------------------------------------------------------------- */

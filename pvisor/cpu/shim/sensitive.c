@@ -93,20 +93,28 @@ static bool is_suspicious(const uint8_t *code, uint32_t n, bool user)
     return false;
 }
 
-static bool patch(struct engine *e, uint64_t linear)
+/* A patch: the byte there, which is, or was, the first of an instruction, becomes HLT. */
+bool replace_byte(struct engine *e, uint64_t physical, uint8_t original)
 {
     struct shadow *s = e->shadow;
-    uint64_t physical, rights;
-    if (!walk(e, linear, &physical, &rights) || physical >= e->ram_bytes)
-        return false;
     uint32_t frame = (uint32_t)(physical / PAGE_BYTES);
     if (!s->originals[frame] && !(s->originals[frame] = calloc(1, PAGE_BYTES)))
         return false;
-    s->originals[frame][physical & (PAGE_BYTES - 1)] = e->ram[physical];
+    s->originals[frame][physical & (PAGE_BYTES - 1)] = original;
     s->flags[frame] |= FRAME_PATCHED;
     e->ram[physical] = TRAPPING;
     e->n_patches++;
     e->n_patches_ever++;
+    return true;
+}
+
+static bool patch(struct engine *e, uint64_t linear, uint32_t n_bytes)
+{
+    uint64_t physical, rights;
+    if (!walk(e, linear, &physical, &rights) || physical >= e->ram_bytes ||
+        !replace_byte(e, physical, e->ram[physical]))
+        return false;
+    remember_around(e, linear, n_bytes);
     return true;
 }
 
@@ -128,7 +136,7 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size)
         if (!length)
             break;
         if (is_sensitive(code + at, length, &view))
-            patched |= patch(e, address + at);
+            patched |= patch(e, address + at, length);
         at += length;
     }
     if (patched)
@@ -153,20 +161,17 @@ void undo_patches(struct engine *e, uint32_t frame)
     s->originals[frame] = NULL;
 }
 
-/* The first byte of the instruction that a patch at this place in RAM replaced, or 0 where there is no patch. */
-uint8_t original_at(struct engine *e, const uint8_t *host)
+/* The first byte of the instruction at which an HLT has trapped. `host`: where it is, or NULL. */
+uint8_t original_byte(struct engine *e, uint64_t linear, const uint8_t *host)
 {
-    uint64_t physical = (uint64_t)(host - e->ram);
-    if (!e->shadow || physical >= e->ram_bytes)
-        return 0;
+    uint64_t physical = (uint64_t)(host - e->ram), rights;
+    if (!e->shadow || (!host && !walk(e, linear, &physical, &rights)) || physical >= e->ram_bytes)
+        return TRAPPING;
     const uint8_t *originals = e->shadow->originals[physical / PAGE_BYTES];
-    return originals ? originals[physical & (PAGE_BYTES - 1)] : 0;
-}
-
-uint8_t original_byte(struct engine *e, uint64_t linear)
-{
-    uint64_t physical, rights;
-    return walk(e, linear, &physical, &rights) && physical < e->ram_bytes ? original_at(e, e->ram + physical) : 0;
+    uint8_t original = originals ? originals[physical & (PAGE_BYTES - 1)] : 0;
+    if (!original)
+        original = original_of_copy(e, linear);
+    return original ? original : TRAPPING;
 }
 
 uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever)

@@ -92,6 +92,7 @@ void close_shadow(struct engine *e)
     free(s->first_alias);
     free(s->table_of);
     free(s->originals);
+    free(s->patterns);
     free(s->aliases);
     free(s);
     e->shadow = NULL;

@@ -66,6 +66,7 @@ struct shadow {
     uint32_t *first_alias;     /* by frame; 0: none */
     uint32_t *table_of;        /* by frame: roots, as bits, whose shadow was made from this guest table */
     uint8_t **originals;       /* by frame: first bytes of patched instructions by offset, 0 elsewhere */
+    struct patterns *patterns; /* what stood around patches (copies.c); NULL: there was none yet */
     struct alias *aliases;
     uint32_t n_aliases, n_aliases_used, free_alias;
 

@@ -213,8 +213,12 @@ static inline bool in_64bit_code(struct engine *e)
 void close_shadow(struct engine *e);
 bool patch_block(struct engine *e, uint64_t address, uint32_t size);
 void undo_patches(struct engine *e, uint32_t frame);
-uint8_t original_byte(struct engine *e, uint64_t linear);
-uint8_t original_at(struct engine *e, const uint8_t *host);
+bool replace_byte(struct engine *e, uint64_t physical, uint8_t original);
+uint8_t original_byte(struct engine *e, uint64_t linear, const uint8_t *host);
+
+/* --- copies.c */
+void remember_around(struct engine *e, uint64_t linear, uint32_t n_instruction);
+uint8_t original_of_copy(struct engine *e, uint64_t linear);
 
 /* --- loops.c */
 bool hook_loop(struct engine *e, uint64_t address, uint32_t size);

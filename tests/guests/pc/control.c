@@ -53,6 +53,9 @@ int main(void)
     wrmsr(0xc0000100, 0);
     wrmsr(0x277, 0x0007040600070405);
     show("PAT", rdmsr(0x277));
+    show("platform", rdmsr(0x17)); /* of each CPU since the Pentium Pro, as the microcode's number is */
+    wrmsr(0x8b, 0);
+    show("microcode", rdmsr(0x8b) >> 32 > 1);
 #ifdef __x86_64__
     __asm__ volatile("swapgs");
     show("GS base", rdmsr(0xc0000101));
