@@ -97,9 +97,8 @@ def decode(code: bytes, bits: int) -> Instruction | None:
         else:
             mem = op.mem
             segment, base, index = (name(register) or "" for register in (mem.segment, mem.base, mem.index))
-            operands.append(
-                Operand(size_bytes, memory=Memory(segment, base, index, mem.scale, mem.disp), access=op.access)
-            )
+            memory = Memory(segment, base, index, mem.scale, mem.disp)
+            operands.append(Operand(size_bytes, memory=memory, access=op.access))
     return Instruction(
         insn.mnemonic,
         insn.size,

@@ -16,6 +16,7 @@ from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.errors import DomainCrash
 from pvisor.full import (
     apic,
+    block_empty,
     diagnostics,
     ioapic,
     keyboard,
@@ -29,6 +30,7 @@ from pvisor.full import (
     timer,
 )
 from pvisor.full.block import AtaChannel
+from pvisor.full.block_empty import EmptyAtaChannel
 from pvisor.full.console import COM1, N_IOPORTS, Uart
 from pvisor.machine.console import ConsoleInput, NoInput
 from pvisor.machine.disk import DiskImage
@@ -80,6 +82,9 @@ def build_board(
         channel = AtaChannel(disks[0], lines[ATA_IRQ], timers)
         channel.attach_to(ioports)
         vcpu.v.device[DEVICE_BLOCK] = channel.state
+    else:
+        EmptyAtaChannel().attach_to(ioports, block_empty.PRIMARY)
+    EmptyAtaChannel().attach_to(ioports, block_empty.SECONDARY)
     if switch is not None:
         card = net.Ne2000(
             net.default_mac(domain.domid - 1), lambda receive: switch.attach(timers, receive).send, nic

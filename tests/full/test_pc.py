@@ -26,6 +26,11 @@ GUESTS = (
     ("uart", 32), ("uart", 64), ("keyboard", 32), ("keyboard", 64), ("fpu", 32), ("fpu", 64),
 )  # fmt: skip
 
+HABITS = tuple(
+    (f"habits_{what}", bits) for what in ("cpu", "memory", "devices", "time") for bits in (32, 64)
+)
+"""What kernels do to find out where they are."""
+
 RING_3_AND_DEVICES = (
     *((name, bits) for name in (
         "user_exceptions", "user_privilege", "sensitive", "sensitive_code", "copied_code", "access_rights",
@@ -33,7 +38,7 @@ RING_3_AND_DEVICES = (
         "smc_user", "sysenter", "limits", "gates", "single_step", "pic", "pit", "rtc", "uart_irq", "apic",
         "scheduler", "nmi", "breakpoints",
     ) for bits in (32, 64)),
-    ("user_pae", 32), ("syscall", 64), ("compat", 64), ("tasks", 32), ("gates_286", 32),
+    ("user_pae", 32), ("syscall", 64), ("compat", 64), ("tasks", 32), ("gates_286", 32), *HABITS,
 )  # fmt: skip
 
 NOT_IN_EMU = (("task_286", 32), ("watchpoints", 32), ("watchpoints", 64))
