@@ -2,8 +2,8 @@
 """The PC's disk: an ATA channel with one drive, by PIO, at I/O ports 0x1f0-0x1f7 and 0x3f6, IRQ 14.
 
 Source: T13/1410D (ATA/ATAPI-6). This file is the host's side: I/O ports, selection, reset, the interrupt.
-The commands are in block_drive.py, the registers in block_registers.py. The secondary channel, and the primary one of
-a PC without a disk, are in block_empty.py.
+The commands are in block_drive.py, the registers in block_registers.py. The secondary channel, and the
+primary one of a PC without a disk, are in block_empty.py.
 
 Drive 1 is never there. As the standard has it for a lone drive 0, its status reads as 0, its other registers
 are those of drive 0, and commands for it have no effect but EXECUTE DEVICE DIAGNOSTIC.

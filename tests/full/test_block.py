@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pvisor.full.block_empty import SECONDARY, EmptyAtaChannel
-from pvisor.machine.ioports import IoPortBus
 from tests.full.ata_rig import (
     AT_DATA,
     COMMAND,
@@ -385,18 +383,3 @@ def test_what_is_no_command_is_aborted(rig: Rig) -> None:
         assert (rig.command(opcode, 1, 1), rig.inb(ERROR)) == (FAILED, ABRT), hex(opcode)
     assert rig.command(0x20, 1, 1) == AT_DATA
     assert rig.inb(ERROR) == 0, "the error is gone with the next command"
-
-
-# --- no drive
-
-
-def test_a_channel_without_a_drive_is_never_busy() -> None:
-    """A host that polls BSY goes on at once; an empty bus would keep it for ever (T13/1410D 9.16.1)."""
-    ioports = IoPortBus()
-    EmptyAtaChannel().attach_to(ioports, SECONDARY)
-    for offset in range(8):
-        ioports.write(0x170 + offset, 1, 0xA5)
-        assert ioports.read(0x170 + offset, 1) == 0
-    assert (ioports.read(0x170, 2), ioports.read(0x170, 4), ioports.read(0x376, 1)) == (0, 0, 0)
-    ioports.write(0x376, 1, 4)
-    assert (ioports.read(0x177, 1), ioports.unclaimed) == (0, {})
