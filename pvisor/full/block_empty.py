@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An ATA channel without a drive: a PC has two channels, whatever is connected to them.
 
-Source: T13/1410D (ATA/ATAPI-6): the host pulls DD7 down, so that with no drive on the cable BSY reads as 0,
-and a host that looks for drives finds at once that there are none. On a bus that floats high it would wait for
+Source: T13/1410D (ATA/ATAPI-6): the host pulls DD7 down, so that with no drive on the cable BSY reads as 0.
+A host that looks for drives finds at once that there are none; on a bus that floats high it would wait for
 ever. As in QEMU all other bits are 0, too. This room has no twin: a paravirtual guest has no I/O ports.
 """
 
