@@ -58,7 +58,7 @@ def known_wrong(made: Start, vector: int) -> bool:
     if gate[5] & 0x1F == 5 and not made.mode.is_long:
         return True  # a task switch: tests/guests/pc/tasks.c has those
     if gate[5] & 0x1F in (6, 7) and any(gate[6:8]):
-        return True  # reserved in a 16-bit gate (SDM 3A figure 6-2); the engine takes them for an offset's upper half
+        return True  # reserved in a 16-bit gate (SDM 3A figure 6-2); the engine has an offset of 32 bits
     if made.mode.is_long and gate[4] & 7 and stays_in_ring_3:
         return True  # the frame is a user's access, as the ring is 3 (SDM 3A 4.6.1); the engine differs
     return both_widths(made, entry) or beyond_limit(made, entry, target)
