@@ -25,6 +25,8 @@ from pvisor.machine.memory import GuestMemory
 
 UNLIMITED = (1 << 64) - 1
 DEVICE_CPU, DEVICE_CONSOLE, DEVICE_BLOCK, DEVICE_APIC = range(4)
+DEVICE_PIC, DEVICE_IOAPIC, DEVICE_PIT, DEVICE_RTC, DEVICE_I8042, DEVICE_PLATFORM = range(4, 10)
+DEVICE_DEADLINES = 10
 """Indices of pv_vcpu.device (enum pv_device)."""
 REPAIRS = {1: "state", 2: "context"}
 """How the CPU state is reached (shim/state.c)."""
@@ -84,6 +86,11 @@ def native_names(wing: str) -> tuple[str, ...]:
     return tuple(
         _text(lib.pv_native_name(wing.encode(), i)) for i in range(lib.pv_native_count(wing.encode()))
     )
+
+
+def new_deadlines() -> Any:
+    """A domain's deadlines as native handlers share them (full/native/deadlines_state.h): none yet."""
+    return ffi.new("pv_deadlines *", {"listed_ns": UNLIMITED, "own": [{"due_ns": UNLIMITED}] * 8})
 
 
 class UnicornVcpu:
@@ -188,6 +195,10 @@ class UnicornVcpu:
     def set_deadline(self, due_ns: int | None) -> None:
         """Come back (DEADLINE) when virtual time has reached this."""
         self.v.deadline_ns = UNLIMITED if due_ns is None else min(due_ns, UNLIMITED)
+
+    def run_deadlines(self) -> None:
+        """Act for what is due and native handlers can do (full/native/deadlines.c)."""
+        lib.pv_run_deadlines(self.v)
 
     def skip_to(self, due_ns: int) -> None:
         """Let virtual time pass without a guest instruction, up to due_ns."""

@@ -58,8 +58,6 @@ class LocalApic:
         self._eoi_broadcast = eoi_broadcast
         self._nmi = nmi
         self._move = move
-        self._lint = [False, False]
-        self._virtual_wire = False
         self._timer = ApicTimer(timers, self.registers, lambda: self._local_interrupt(reg.LVT_TIMER))
         self.registers.is_enabled = 1
         self.registers.base = BASE
@@ -239,10 +237,8 @@ class LocalApic:
         """Set the CPU's line to what it should be."""
         r = self.registers
         lint0 = r.lvt[reg.LVT_LINT0]
-        r.extint = self._virtual_wire or (
-            self._lint[0] and not lint0 & reg.MASKED and lint0 >> 8 & 7 == reg.EXTINT
-        )
-        level = bool(r.extint or self._is_deliverable()) if r.is_enabled else self._lint[0]
+        r.extint = r.virtual_wire or (r.lint[0] and not lint0 & reg.MASKED and lint0 >> 8 & 7 == reg.EXTINT)
+        level = bool(r.extint or self._is_deliverable()) if r.is_enabled else bool(r.lint[0])
         if level != bool(r.is_asserted):
             r.is_asserted = level
             self._output(level)
@@ -265,8 +261,8 @@ class LocalApic:
 
     def lint0(self, level: bool) -> None:
         """The LINT0 pin: the 8259's output."""
-        rises = level and not self._lint[0]
-        self._lint[0] = level
+        rises = level and not self.registers.lint[0]
+        self.registers.lint[0] = level
         if rises and not self._is_level_lint0():
             self._local_interrupt(reg.LVT_LINT0)
         self._sense_lint0()
@@ -274,8 +270,8 @@ class LocalApic:
 
     def lint1(self, level: bool) -> None:
         """The LINT1 pin: the board's NMI. It is an edge input, whatever its entry says (SDM 3A 10.5.1)."""
-        rises = level and not self._lint[1]
-        self._lint[1] = level
+        rises = level and not self.registers.lint[1]
+        self.registers.lint[1] = level
         if rises:
             self._local_interrupt(reg.LVT_LINT1)
 
@@ -287,7 +283,7 @@ class LocalApic:
 
     def virtual_wire(self, level: bool) -> None:
         """An 8259's request that comes through an I/O APIC, by an entry of delivery mode ExtINT."""
-        self._virtual_wire = level
+        self.registers.virtual_wire = level
         self._update()
 
     def _is_level_lint0(self) -> bool:
@@ -298,7 +294,7 @@ class LocalApic:
         """A level-triggered LINT0 asks once, and again after its EOI, as long as the pin is high."""
         r = self.registers
         entry = r.lvt[reg.LVT_LINT0]
-        asks = self._lint[0] and self._is_level_lint0() and not entry & (reg.MASKED | reg.REMOTE_IRR)
+        asks = r.lint[0] and self._is_level_lint0() and not entry & (reg.MASKED | reg.REMOTE_IRR)
         if asks and self._accept(entry & 0xFF, is_level=True):
             r.lvt[reg.LVT_LINT0] |= reg.REMOTE_IRR
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pvisor.full.apic_registers import LVT_TIMER, MASKED, PERIODIC
-from pvisor.machine.timers import Timer, Timers
+from pvisor.machine.timers import Timers
 
 
 def divisor(divide: int) -> int:
@@ -24,27 +24,31 @@ def divisor(divide: int) -> int:
 
 
 class ApicTimer:
-    """The counter of the APIC with this pv_apic. `expire` is called when it reaches 0 and is not masked."""
+    """The counter of the APIC with this pv_apic: it was `count` at `since_ns`.
+
+    `expire` is called when it reaches 0 and is not masked.
+    """
 
     def __init__(self, timers: Timers, registers: Any, expire: Callable[[], object]) -> None:
         self._timers = timers
         self._registers = registers
         self._expire = expire
-        self._count = 0  # at _since_ns; 0: stopped
-        self._since_ns = 0
-        self._deadline: Timer | None = None
+        self._deadline = timers.own(self._act)
+        registers.deadline = self._deadline.index
 
     def start(self, initial_count: int) -> None:
         """Count from here; 0 stops the timer."""
-        self._registers.initial_count = initial_count
-        self._count, self._since_ns = initial_count, self._timers.now()
+        r = self._registers
+        r.initial_count = r.count = initial_count
+        r.since_ns = self._timers.now()
         self._schedule()
 
     def set_divide(self, divide: int) -> None:
         """Change the divide configuration register: the counter goes on from where it is."""
         self._settle()
-        self._count, self._since_ns = self.current_count, self._timers.now()
-        self._registers.divide = divide & 0xB
+        r = self._registers
+        r.count, r.since_ns = self.current_count, self._timers.now()
+        r.divide = divide & 0xB
         self._schedule()
 
     def set_lvt(self, lvt: int) -> None:
@@ -56,19 +60,20 @@ class ApicTimer:
     @property
     def current_count(self) -> int:
         """The current-count register."""
-        if not self._count:
+        r = self._registers
+        if not r.count:
             return 0
         elapsed = self._elapsed
-        if elapsed < self._count:
-            return self._count - elapsed
+        if elapsed < r.count:
+            return int(r.count - elapsed)
         if not self._is_periodic:
             return 0
-        initial: int = self._registers.initial_count
-        return initial - (elapsed - self._count) % initial
+        return int(r.initial_count - (elapsed - r.count) % r.initial_count)
 
     @property
     def _elapsed(self) -> int:
-        return (self._timers.now() - self._since_ns) // divisor(self._registers.divide)
+        r = self._registers
+        return int((self._timers.now() - r.since_ns) // divisor(r.divide))
 
     @property
     def _is_periodic(self) -> bool:
@@ -76,26 +81,23 @@ class ApicTimer:
 
     def _settle(self) -> None:
         """Account for every time that the counter has reached 0 since it was looked at."""
-        if not self._count:
+        r = self._registers
+        if not r.count:
             return
-        past = self._elapsed - self._count
+        past = self._elapsed - r.count
         if past < 0:
             return
         if not self._is_periodic:
-            self._count = 0
+            r.count = 0
             return
-        initial = self._registers.initial_count
-        n_counts = self._count + past // initial * initial
-        self._since_ns += n_counts * divisor(self._registers.divide)
-        self._count = initial
+        n_counts = r.count + past // r.initial_count * r.initial_count
+        r.since_ns += n_counts * divisor(r.divide)
+        r.count = r.initial_count
 
     def _schedule(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self._count and not self._registers.lvt[LVT_TIMER] & MASKED:
-            due_ns = self._since_ns + self._count * divisor(self._registers.divide)
-            self._deadline = self._timers.at(due_ns, self._act)
+        r = self._registers
+        runs = r.count and not r.lvt[LVT_TIMER] & MASKED
+        self._deadline.set(r.since_ns + r.count * divisor(r.divide) if runs else None)
 
     def _act(self) -> None:
         self._settle()

@@ -66,22 +66,22 @@ class Uart:
         self._irq = irq
         self.watch = InputWatch(input, timers, self._look)
         self._idle_receiver = Alarm(timers, self._look)
-        self._flush_alarm = Alarm(timers, output.flush)
+        self._flush_deadline = timers.own(output.flush)
+        self.state.deadline = self._flush_deadline.index
         output.gather_from(self._gathered)
         self.reset()
 
     def reset(self) -> None:
         """As SeaBIOS leaves it: like a reset, but OUT2 set, as QEMU's is. What waits in the FIFO is lost."""
         self._divisor = DIVISOR_AT_RESET
-        self._fifos_on = False
         self._trigger_bytes = TRIGGER_BYTES[0]
         self._received = bytearray()
         self._last_read = 0
-        self._thr_empty_pending = False
         self._timed_out = False
         self._timeout_ns = NEVER
         s = self.state
         s.ier = s.lcr = s.scr = 0
+        s.fifos_on = s.thr_empty_pending = False
         s.mcr = MCR_OUT2
         s.lsr = LSR_THR_EMPTY | LSR_IDLE
         s.msr = MSR_CTS | MSR_DSR | MSR_DCD
@@ -136,7 +136,7 @@ class Uart:
             self._look_if_due()
         value = int(self.state.iir)
         if value & ~IIR_FIFOS == IIR_THR_EMPTY:
-            self._thr_empty_pending = False
+            self.state.thr_empty_pending = False
             self._update()
         return value
 
@@ -160,7 +160,7 @@ class Uart:
     def _write_enables(self, value: int) -> None:
         """IER. THR is empty when its interrupt is enabled, so it comes at once; once for each enabling."""
         if (value ^ self.state.ier) & IER_THR_EMPTY:
-            self._thr_empty_pending = bool(value & IER_THR_EMPTY)
+            self.state.thr_empty_pending = bool(value & IER_THR_EMPTY)
         self.state.ier = value
         if value & IER_RECEIVED:
             self._look_if_due()
@@ -170,17 +170,17 @@ class Uart:
     def _write_fifo_control(self, value: int) -> None:
         """FCR. Without its bit 0 the others do not count; switching the FIFOs on or off empties them."""
         fifos_on = bool(value & FCR_ENABLE)
-        if fifos_on != self._fifos_on:
+        if fifos_on != bool(self.state.fifos_on):
             value |= FCR_CLEAR_RECEIVER | FCR_CLEAR_TRANSMITTER
         elif not fifos_on:
             return
-        self._fifos_on = fifos_on
+        self.state.fifos_on = fifos_on
         self._trigger_bytes = TRIGGER_BYTES[value >> 6] if fifos_on else 1
         if value & FCR_CLEAR_RECEIVER:
             self._received.clear()
             self._timed_out = False
         if value & FCR_CLEAR_TRANSMITTER and self.state.ier & IER_THR_EMPTY:
-            self._thr_empty_pending = True
+            self.state.thr_empty_pending = True
         self._plan()
         self._update()
 
@@ -204,9 +204,9 @@ class Uart:
     def _send(self, value: int) -> None:
         s = self.state
         if s.ier & IER_THR_EMPTY:  # no longer empty: the line falls, and rises anew when the byte has left
-            self._thr_empty_pending = False
+            self.state.thr_empty_pending = False
             self._update()
-            self._thr_empty_pending = True
+            self.state.thr_empty_pending = True
         if s.mcr & MCR_LOOPBACK:
             self._loop_back(value & (0x20 << (s.lcr & 3)) - 1)
         else:
@@ -219,7 +219,7 @@ class Uart:
         if s.n_out >= self._out_bytes:
             self._output.flush()
         if not s.n_out:
-            self._flush_alarm.set(self._timers.now() + FLUSH_NS)
+            self._flush_deadline.set(self._timers.now() + FLUSH_NS)
         s.out[s.n_out] = value
         s.n_out += 1
         if value == 0x0A:
@@ -232,7 +232,7 @@ class Uart:
             return b"", 0
         data = bytes(ffi.buffer(s.out, s.n_out))
         s.n_out = 0
-        self._flush_alarm.drop()
+        self._flush_deadline.set(None)
         return data, int(s.newline_host_ns) if data[-1] == 0x0A else time.monotonic_ns()
 
     # --- the receiver
@@ -241,7 +241,7 @@ class Uart:
         """A full FIFO keeps what it has, the single register takes the new byte; both are an overrun."""
         if len(self._received) == self._capacity:
             self.state.lsr |= LSR_OVERRUN
-            if not self._fifos_on:
+            if not self.state.fifos_on:
                 self._received[0] = value
         else:
             self._received.append(value)
@@ -253,7 +253,7 @@ class Uart:
         """RBR. An empty FIFO gives 0, the single register what it gave before."""
         self._look_if_due()
         if not self._received:
-            return 0 if self._fifos_on else self._last_read
+            return 0 if self.state.fifos_on else self._last_read
         self._last_read = self._received.pop(0)
         self._timed_out = False
         self._restart_timeout()
@@ -274,14 +274,14 @@ class Uart:
             if data:
                 self._received += data
                 self._restart_timeout()
-        if self._fifos_on and self._received and now >= self._timeout_ns:
+        if self.state.fifos_on and self._received and now >= self._timeout_ns:
             self._timed_out = True
         self._plan()
         self._update()
 
     @property
     def _capacity(self) -> int:
-        return FIFO_BYTES if self._fifos_on else 1
+        return FIFO_BYTES if self.state.fifos_on else 1
 
     @property
     def _room(self) -> int:
@@ -299,7 +299,7 @@ class Uart:
         """When the receiver must be looked at next: for whoever reads it, and for its interrupts."""
         s = self.state
         arrival_ns = self._input.next_arrival_ns(self._timers.now()) if self._room else None
-        waits = self._fifos_on and self._received and not self._timed_out
+        waits = self.state.fifos_on and self._received and not self._timed_out
         timeout_ns = self._timeout_ns if waits else None
         s.look_ns = min(NEVER if due is None else due for due in (arrival_ns, timeout_ns))
         raises = bool(s.ier & IER_RECEIVED)
@@ -312,22 +312,26 @@ class Uart:
         """What is seen of the present state: data ready, the most urgent cause, the line."""
         s = self.state
         s.lsr = s.lsr | LSR_DATA_READY if self._received else s.lsr & ~LSR_DATA_READY
+        s.received_cause = self._received_cause()
         cause = self._cause()
-        s.iir = cause | (IIR_FIFOS if self._fifos_on else 0)
+        s.iir = cause | (IIR_FIFOS if s.fifos_on else 0)
         self._irq(cause != IIR_NONE and bool(s.mcr & MCR_OUT2))
 
+    def _received_cause(self) -> int:
+        """Of the two of the second rank (table 5) the time-out comes first, as in QEMU."""
+        if self._timed_out:
+            return IIR_TIMEOUT
+        return IIR_RECEIVED if len(self._received) >= self._trigger_bytes else IIR_NONE
+
     def _cause(self) -> int:
-        """By the ranks of table 5; of the two of the second rank, the time-out comes first, as in QEMU."""
+        """By the ranks of table 5."""
         s = self.state
         enabled = s.ier
         if enabled & IER_LINE and s.lsr & LSR_OVERRUN:
             return IIR_LINE
-        if enabled & IER_RECEIVED:
-            if self._timed_out:
-                return IIR_TIMEOUT
-            if len(self._received) >= self._trigger_bytes:
-                return IIR_RECEIVED
-        if enabled & IER_THR_EMPTY and self._thr_empty_pending:
+        if enabled & IER_RECEIVED and s.received_cause != IIR_NONE:
+            return int(s.received_cause)
+        if enabled & IER_THR_EMPTY and s.thr_empty_pending:
             return IIR_THR_EMPTY
         if enabled & IER_MODEM and s.msr & MSR_DELTAS:
             return IIR_MODEM

@@ -8,6 +8,8 @@ stock machine does not have: attach it where it is wanted. This room has no twin
 
 from __future__ import annotations
 
+from typing import Any
+
 from pvisor.machine.console import ConsoleOutput
 
 POST_CODE = 0x80
@@ -17,12 +19,17 @@ DEBUG_CONSOLE_PRESENT = 0xE9
 
 
 class PostCode:
-    """The I/O port 0x80. `code` is the byte that was written last, None before."""
+    """The I/O port 0x80. `state` is the board's struct, which native handlers share (platform.py)."""
 
     widest_bytes = 1
 
-    def __init__(self) -> None:
-        self.code: int | None = None
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    @property
+    def code(self) -> int | None:
+        """The byte that was written last, None before."""
+        return None if self._state.post_code < 0 else int(self._state.post_code)
 
     def read(self, offset: int, size_bytes: int) -> int:
         """All ones."""
@@ -30,7 +37,7 @@ class PostCode:
 
     def write(self, offset: int, size_bytes: int, value: int) -> None:
         """Show a code."""
-        self.code = value
+        self._state.post_code = value
 
 
 class DebugConsole:

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+from pvisor.cpu.shim import ffi
 from pvisor.full.apic_registers import EXTINT, LEVEL, MASKED, NMI, REMOTE_IRR, Message
 from pvisor.machine.lines import Line, unconnected
 
@@ -34,7 +36,10 @@ ENTRY_WRITABLE = 0xFF << 56 | 0x1_AFFF
 
 
 class IoApic:
-    """One I/O APIC. `send` puts a message on the bus (was it accepted?); `extint` is a virtual wire."""
+    """One I/O APIC. `send` puts a message on the bus (was it accepted?); `extint` is a virtual wire.
+
+    `state` is for native handlers (PV_DEVICE_IOAPIC).
+    """
 
     widest_bytes = 4
 
@@ -43,9 +48,10 @@ class IoApic:
         self._extint = extint
         self._select = 0
         self._id = 0
-        self._entries = [MASKED] * N_PINS
-        self._levels = [False] * N_PINS
-        self._wire = False
+        self.state: Any = ffi.new("pv_ioapic *")
+        self._entries: Any = self.state.entries
+        for pin in range(N_PINS):
+            self._entries[pin] = MASKED
         self.lines: list[Line] = [partial(self._set_line, pin) for pin in range(N_PINS)]
 
     def is_masked(self, pin: int) -> bool:
@@ -65,7 +71,7 @@ class IoApic:
             return 0
         pin = self._select - IOREDTBL >> 1
         if 0 <= pin < N_PINS:
-            return self._entries[pin] >> 32 * (self._select & 1) & 0xFFFF_FFFF
+            return int(self._entries[pin] >> 32 * (self._select & 1) & 0xFFFF_FFFF)
         return {IOAPICID: self._id, IOAPICVER: VERSION_VALUE, IOAPICARB: self._id}.get(self._select, 0)
 
     def write(self, offset: int, size_bytes: int, value: int) -> None:
@@ -90,9 +96,12 @@ class IoApic:
 
     # --- pins
 
+    def _is_high(self, pin: int) -> bool:
+        return bool(self.state.levels >> pin & 1)
+
     def _set_line(self, pin: int, level: bool) -> None:
-        rises = level and not self._levels[pin]
-        self._levels[pin] = level
+        rises = level and not self._is_high(pin)
+        self.state.levels = self.state.levels & ~(1 << pin) | level << pin
         entry = self._entries[pin]
         if rises and not entry & MASKED and not _is_level(entry):
             self._deliver(pin)  # an edge at a masked pin is ignored, not held
@@ -101,15 +110,11 @@ class IoApic:
     def _sense(self, pin: int) -> None:
         """Do what a pin's level asks for: virtual wires follow it, a level interrupt is sent once an EOI."""
         entry = self._entries[pin]
-        if self._wire or self._is_extint(pin):
-            self._wire = any(self._is_extint(i) and self._levels[i] for i in range(N_PINS))
-            self._extint(self._wire)
-        if (
-            self._levels[pin]
-            and _is_level(entry)
-            and not entry & (MASKED | REMOTE_IRR)
-            and self._deliver(pin)
-        ):
+        if self.state.wire or self._is_extint(pin):
+            self.state.wire = any(self._is_extint(i) and self._is_high(i) for i in range(N_PINS))
+            self._extint(bool(self.state.wire))
+        asks = self._is_high(pin) and _is_level(entry) and not entry & (MASKED | REMOTE_IRR)
+        if asks and self._deliver(pin):
             self._entries[pin] |= REMOTE_IRR
 
     def _is_extint(self, pin: int) -> bool:

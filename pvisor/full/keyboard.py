@@ -14,7 +14,9 @@ its interrupt would be taken (`is_heard`), or until the guest polls.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from pvisor.cpu.shim import ffi
 from pvisor.full.keys import ARROWS, BREAK, TRANSLATION, strokes_of, strokes_of_key
 from pvisor.full.ps2 import Ps2Keyboard
 from pvisor.machine.console import ConsoleInput
@@ -50,6 +52,7 @@ N_READS_OF_A_POLL = 16
 """A guest that reads so often in a row, and finds nothing, waits for a key."""
 UNHEARD_NS = 1_000_000
 """Virtual time after which a byte that would not be heard is tried again."""
+NEVER = (1 << 64) - 1
 
 
 class Register:
@@ -74,8 +77,8 @@ class KeyboardController:
     """An i8042 with a keyboard. `data` belongs at I/O port 0x60, `command` at 0x64.
 
     `on_reset` is called when the guest pulls the reset line, `set_a20` with True to open the gate; `is_heard`
-    tells whether the CPU would take the interrupt now; `watch` is for the run loop of an idle guest. Between
-    the two I/O ports lies 0x61, which is not this chip's.
+    tells whether the CPU would take the interrupt now; `watch` is for the run loop of an idle guest; `state`
+    is for native handlers (PV_DEVICE_I8042). Between the two I/O ports lies 0x61, which is not this chip's.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class KeyboardController:
         set_a20: Callable[[bool], object],
         is_heard: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.state: Any = ffi.new("pv_i8042 *")
         self._irq = irq
         self._timers = timers
         self._input = input
@@ -240,6 +244,8 @@ class KeyboardController:
         self._look_ns = None
         if self._is_ready_for_keys:
             self._look_ns = self._input.next_arrival_ns(self._timers.now())
+        self.state.status = self._flags | self._full
+        self.state.look_ns = NEVER if self._look_ns is None else self._look_ns
         self.watch.set(self._look_ns if self._mode & KEYBOARD_INTERRUPT else None)
 
     def _look_if_due(self) -> None:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+from pvisor.cpu.shim import ffi
 from pvisor.machine.lines import Line, unconnected
 
 MASTER, SLAVE, ELCR = 0x20, 0xA0, 0x4D0
@@ -43,59 +45,51 @@ READY, WANTS_ICW2, WANTS_ICW3, WANTS_ICW4 = range(4)
 
 
 class Chip:
-    """One 8259A: an I/O device of two I/O ports with eight inputs. `changed` is told when INT may differ."""
+    """One 8259A: an I/O device of two I/O ports with eight inputs. `changed` is told when INT may differ.
+
+    `state` is its struct (native/pic_state.h).
+    """
 
     widest_bytes = 1
 
-    def __init__(self, changed: Callable[[], object], *, is_master: bool) -> None:
+    def __init__(self, changed: Callable[[], object], state: Any, *, is_master: bool) -> None:
         self._changed = changed
         self._is_master = is_master
-        self._levels = 0  # the inputs as they are
-        self._edges = 0  # inputs that rose and have not been acknowledged since
-        self._elcr = 0
-        self._mask = 0
-        self._in_service = 0
-        self._highest = 0  # the input of the highest priority; the others follow upwards, in a circle
-        self._vector_base = 0
-        self._state = READY
-        self._icw1 = 0
-        self._has_auto_eoi = self._rotates_in_auto_eoi = False
-        self._is_special_mask = self._is_special_nested = False
-        self._reads_isr = self._is_polled = False
-        self._is_accepting = False
+        self._r = state
 
     # --- the inputs
 
     def set_level(self, input: int, level: bool) -> None:
         """The level of one input."""
         bit = 1 << input
-        if bool(self._levels & bit) == level:
+        if bool(self._r.levels & bit) == level:
             return
-        self._levels ^= bit
+        self._r.levels ^= bit
         if level:
-            self._edges |= bit
+            self._r.edges |= bit
         else:
-            self._edges &= ~(bit & self._elcr)
+            self._r.edges &= ~(bit & self._r.elcr)
         self._changed()
 
     @property
     def requests(self) -> int:
         """IRR: an edge-triggered input requests once a rise, a level-triggered one while it is high."""
-        return self._edges & ~self._elcr | self._levels & self._elcr
+        r = self._r
+        return int(r.edges & ~r.elcr | r.levels & r.elcr)
 
     @property
     def elcr(self) -> int:
         """Which inputs are level-triggered."""
-        return self._elcr
+        return int(self._r.elcr)
 
     @elcr.setter
     def elcr(self, value: int) -> None:
-        self._elcr = value & (ELCR_MASTER if self._is_master else ELCR_SLAVE)
+        self._r.elcr = value & (ELCR_MASTER if self._is_master else ELCR_SLAVE)
         self._changed()
 
     def is_masked(self, input: int) -> bool:
         """Is the input's mask bit (OCW1) set?"""
-        return bool(self._mask >> input & 1)
+        return bool(self._r.mask >> input & 1)
 
     # --- priority
 
@@ -103,54 +97,58 @@ class Chip:
         """The highest priority among inputs given as bits, 0 being the best; 8 when there are none."""
         if not inputs:
             return 8
-        turned = (inputs << 8 | inputs) >> self._highest & 0xFF
+        turned = (inputs << 8 | inputs) >> int(self._r.highest) & 0xFF
         return (turned & -turned).bit_length() - 1
 
     def _input(self, rank: int) -> int:
-        return rank + self._highest & 7
+        return int(rank + self._r.highest & 7)
+
+    def _counted_service(self) -> int:
+        """ISR; in the special mask mode a masked input's service neither blocks nor is ended by plain EOI."""
+        r = self._r
+        return int(r.in_service & ~r.mask if r.is_special_mask else r.in_service)
 
     def wanted(self) -> int | None:
         """The input that INT stands for, or None when INT is low."""
-        if self._state != READY or self._is_accepting:
+        if self._r.awaits != READY or self._r.is_accepting:
             return None
-        rank = self._rank(self.requests & ~self._mask)
-        blocking = self._in_service & ~self._mask if self._is_special_mask else self._in_service
-        limit = self._rank(blocking)
+        rank = self._rank(self.requests & ~self._r.mask)
+        limit = self._rank(self._counted_service())
         if rank < limit:
             return self._input(rank)
         # The special fully nested mode lets a slave interrupt its own service: the slave knows what may.
-        is_nested = self._is_master and self._is_special_nested and self._input(rank) == CASCADE_INPUT
+        is_nested = self._is_master and bool(self._r.is_special_nested) and self._input(rank) == CASCADE_INPUT
         return CASCADE_INPUT if is_nested and rank == limit < 8 else None
 
     def accept(self, input: int) -> None:
         """An interrupt-acknowledge cycle for an input. INT falls in it, and rises again if there is more."""
-        self._is_accepting = True
+        self._r.is_accepting = True
         self._changed()
-        self._is_accepting = False
-        self._edges &= ~(1 << input)
-        if not self._has_auto_eoi:
-            self._in_service |= 1 << input
-        elif self._rotates_in_auto_eoi:
-            self._highest = input + 1 & 7
+        self._r.is_accepting = False
+        self._r.edges &= ~(1 << input)
+        if not self._r.has_auto_eoi:
+            self._r.in_service |= 1 << input
+        elif self._r.rotates_in_auto_eoi:
+            self._r.highest = input + 1 & 7
         self._changed()
 
     def vector(self, input: int) -> int:
         """The vector of an input."""
-        return self._vector_base | input
+        return int(self._r.vector_base | input)
 
     # --- the I/O ports
 
     def read(self, offset: int, size_bytes: int) -> int:
         """IRR or ISR, and the mask (OCW1); after a poll command, the answer to that at either I/O port."""
-        if self._is_polled:
+        if self._r.is_polled:
             return self._poll()
         if offset != COMMAND:
-            return self._mask
-        return self._in_service if self._reads_isr else self.requests
+            return int(self._r.mask)
+        return int(self._r.in_service) if self._r.reads_isr else self.requests
 
     def _poll(self) -> int:
         """The read after a poll command is an acknowledge cycle; without a request it gives 0, as in QEMU."""
-        self._is_polled = False
+        self._r.is_polled = False
         input = self.wanted()
         if input is None:
             return 0
@@ -171,56 +169,56 @@ class Chip:
 
     def _initialize(self, icw1: int) -> None:
         """ICW1: a new beginning. Inputs that are high already must rise anew; only ELCR stays."""
-        self._icw1 = icw1
-        self._edges = self._in_service = self._mask = self._highest = 0
-        self._has_auto_eoi = self._rotates_in_auto_eoi = False
-        self._is_special_mask = self._is_special_nested = False
-        self._reads_isr = self._is_polled = False
-        self._state = WANTS_ICW2
+        r = self._r
+        r.icw1 = icw1
+        r.edges = r.in_service = r.mask = r.highest = 0
+        r.has_auto_eoi = r.rotates_in_auto_eoi = False
+        r.is_special_mask = r.is_special_nested = False
+        r.reads_isr = r.is_polled = False
+        r.awaits = WANTS_ICW2
         if self._is_master:
             # The slave's INT counts as an edge when it is told next, as in QEMU, so that it cannot get stuck.
-            self._levels &= ~(1 << CASCADE_INPUT)
+            r.levels &= ~(1 << CASCADE_INPUT)
 
     def _write_data(self, value: int) -> None:
-        state, self._state = self._state, READY
+        state, self._r.awaits = self._r.awaits, READY
         if state == READY:
-            self._mask = value
+            self._r.mask = value
         elif state == WANTS_ICW4:
-            self._has_auto_eoi = bool(value & ICW4_AEOI)
-            self._is_special_nested = bool(value & ICW4_SFNM)
+            self._r.has_auto_eoi = bool(value & ICW4_AEOI)
+            self._r.is_special_nested = bool(value & ICW4_SFNM)
         elif state == WANTS_ICW2:
-            self._vector_base = value & 0xF8
-        if state == WANTS_ICW2 and not self._icw1 & ICW1_SNGL:
-            self._state = WANTS_ICW3
-        elif state in (WANTS_ICW2, WANTS_ICW3) and self._icw1 & ICW1_IC4:
-            self._state = WANTS_ICW4
+            self._r.vector_base = value & 0xF8
+        if state == WANTS_ICW2 and not self._r.icw1 & ICW1_SNGL:
+            self._r.awaits = WANTS_ICW3
+        elif state in (WANTS_ICW2, WANTS_ICW3) and self._r.icw1 & ICW1_IC4:
+            self._r.awaits = WANTS_ICW4
 
     def _write_ocw3(self, value: int) -> None:
         if value & OCW3_POLL:
-            self._is_polled = True
+            self._r.is_polled = True
         if value & OCW3_RR:
-            self._reads_isr = bool(value & OCW3_RIS)
+            self._r.reads_isr = bool(value & OCW3_RIS)
         if value & OCW3_ESMM:
-            self._is_special_mask = bool(value & OCW3_SMM)
+            self._r.is_special_mask = bool(value & OCW3_SMM)
 
     def _write_ocw2(self, value: int) -> None:
         """End of interrupt and rotation: the eight forms of the data sheet's OCW2 table."""
         input = value & 7
         if not value & OCW2_EOI:
             if not value & OCW2_SPECIFIC:
-                self._rotates_in_auto_eoi = bool(value & OCW2_ROTATE)
+                self._r.rotates_in_auto_eoi = bool(value & OCW2_ROTATE)
             elif value & OCW2_ROTATE:  # set priority; without OCW2_ROTATE no operation
-                self._highest = input + 1 & 7
+                self._r.highest = input + 1 & 7
             return
         if not value & OCW2_SPECIFIC:
-            # In the special mask mode, a masked input's service is not ended by a non-specific EOI.
-            ending = self._in_service & ~self._mask if self._is_special_mask else self._in_service
+            ending = self._counted_service()
             if not ending:
                 return
             input = self._input(self._rank(ending))
-        self._in_service &= ~(1 << input)
+        self._r.in_service &= ~(1 << input)
         if value & OCW2_ROTATE:
-            self._highest = input + 1 & 7
+            self._r.highest = input + 1 & 7
 
 
 class EdgeLevelControl:
@@ -244,14 +242,15 @@ class Pic:
     """The pair: sixteen `lines` in, one `output` line to the CPU, which answers it with `acknowledge`.
 
     It begins as firmware leaves it (FIRMWARE_VECTORS and its neighbours above). Line 2 is the cascade and
-    leads nowhere. `master`, `slave` and `elcr` are its I/O devices, at MASTER, SLAVE and ELCR.
+    leads nowhere. `master`, `slave` and `elcr` are its I/O devices, at MASTER, SLAVE and ELCR; `state` is for
+    native handlers (PV_DEVICE_PIC).
     """
 
     def __init__(self, output: Line) -> None:
         self._output = output
-        self._has_output = False
-        self.master = Chip(self._update_output, is_master=True)
-        self.slave = Chip(self._update_cascade, is_master=False)
+        self.state: Any = ffi.new("pv_pic *")
+        self.master = Chip(self._update_output, self.state.chips[0], is_master=True)
+        self.slave = Chip(self._update_cascade, self.state.chips[1], is_master=False)
         self.elcr = EdgeLevelControl(self.master, self.slave)
         self.lines: list[Line] = [
             partial(chip.set_level, input) for chip in (self.master, self.slave) for input in range(8)
@@ -298,8 +297,8 @@ class Pic:
     def _update_output(self) -> None:
         """INT of the master goes to the CPU."""
         level = self.master.wanted() is not None
-        if level != self._has_output:
-            self._has_output = level
+        if level != bool(self.state.has_output):
+            self.state.has_output = level
             self._output(level)
 
 

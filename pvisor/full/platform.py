@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from pvisor.cpu.shim import ffi
 from pvisor.full.timer import HZ
 from pvisor.machine.clock import NS_PER_S
 from pvisor.machine.lines import Line
@@ -19,6 +21,11 @@ B_ENABLES = 0x0C
 B_REFRESH, B_OUTPUT = 0x10, 0x20
 REFRESH_TICKS = 18
 """PC hardware refreshed memory every 18 ticks of the 8254, 15.086 microseconds; each turns the bit over."""
+
+
+def new_board_state() -> Any:
+    """The struct of the board's odd bits (native/platform_state.h), as at the start."""
+    return ffi.new("pv_platform *", {"post_code": -1})
 
 
 class SystemControlA:
@@ -53,23 +60,24 @@ class SystemControlB:
 
     `gate` and `output` are the 8254's, `now` gives virtual nanoseconds. The port begins with all off, as
     SeaBIOS leaves it. The refresh bit follows virtual time, as programs wait by it; QEMU turns it over with
-    each read.
+    each read. `state` is the board's struct that native handlers share (PV_DEVICE_PLATFORM).
     """
 
     widest_bytes = 1
 
-    def __init__(self, gate: Line, output: Callable[[], bool], now: Callable[[], int]) -> None:
+    def __init__(self, gate: Line, output: Callable[[], bool], now: Callable[[], int], state: Any) -> None:
         self._gate = gate
         self._output = output
         self._now = now
-        self._value = 0
+        self._state = state
 
     def read(self, offset: int, size_bytes: int) -> int:
         """What was written to bits 0 to 3, refresh, and output; bits 6 and 7, sources of an NMI, are 0."""
         n_refreshes = self._now() * HZ // (REFRESH_TICKS * NS_PER_S)
-        return self._value | (B_REFRESH if n_refreshes & 1 else 0) | (B_OUTPUT if self._output() else 0)
+        written = int(self._state.port_b)
+        return written | (B_REFRESH if n_refreshes & 1 else 0) | (B_OUTPUT if self._output() else 0)
 
     def write(self, offset: int, size_bytes: int, value: int) -> None:
         """Bits 0 to 3; the others are not for writing."""
-        self._value = value & (B_GATE | B_SPEAKER | B_ENABLES)
+        self._state.port_b = value & (B_GATE | B_SPEAKER | B_ENABLES)
         self._gate(bool(value & B_GATE))

@@ -9,7 +9,9 @@ interrupt that is enabled, and none once IRQ 8 is high: it stays so until regist
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
+from pvisor.cpu.shim import ffi
 from pvisor.machine.clock import NS_PER_S, WallClock
 from pvisor.machine.lines import Line
 from pvisor.machine.timers import Timer, Timers
@@ -33,6 +35,7 @@ D_VRT = 0x80
 PM = 0x80
 DONT_CARE = 0xC0
 NEVER = -1
+NEVER_NS = (1 << 64) - 1
 
 CRYSTAL_HZ = 32_768
 UIP_NS = 244_000 + 1_984_000
@@ -112,6 +115,8 @@ def firmware_bytes(memory_bytes: int) -> dict[int, int]:
 class Rtc:
     """The chip as an I/O device of two I/O ports. `irq` is IRQ 8, `memory_bytes` the machine's RAM.
 
+    `state` is for native handlers (PV_DEVICE_RTC).
+
     It begins as SeaBIOS leaves it: BCD, 24 hours, 1024 Hz chosen, all interrupts off and their flags clear.
     """
 
@@ -122,8 +127,8 @@ class Rtc:
         self._timers = timers
         self._irq = irq
         self._timer: Timer | None = None
-        self._index = 0
-        self._registers = bytearray(N_REGISTERS)
+        self.state: Any = ffi.new("pv_rtc *")
+        self._registers: Any = self.state.registers
         for index, byte in firmware_bytes(memory_bytes).items():
             self._registers[index] = byte
         self._registers[A], self._registers[B], self._registers[D] = 0x26, B_24H, D_VRT
@@ -131,6 +136,7 @@ class Rtc:
         self._zero_s = 0  # the date and time that belong to it, in seconds since 1970
         self._weekday_shift = 0  # the day of the week is a counter of its own, which the guest may set apart
         self._seen_ns = self._chain_ns()  # the flags of register C are right up to here
+        self._share()
 
     # --- time
 
@@ -145,11 +151,11 @@ class Rtc:
     @property
     def _has_chain(self) -> bool:
         """Does the divider run? As in QEMU each of the three time bases does; other settings hold it."""
-        return self._registers[A] >> 4 & 7 <= 2
+        return bool(self._registers[A] >> 4 & 7 <= 2)
 
     @property
     def _is_running(self) -> bool:
-        return self._has_chain and not self._registers[B] & B_SET
+        return self._has_chain and not int(self._registers[B]) & B_SET
 
     def _now_s(self) -> int:
         return self._zero_s + self._chain_ns() // NS_PER_S
@@ -160,7 +166,9 @@ class Rtc:
     def _show_time(self) -> None:
         """Bring the time registers up to date; a clock that stands keeps what is in them."""
         if not self._is_running:
+            self.state.shown_until_ns = NEVER_NS
             return
+        self.state.shown_until_ns = self._timers.now() + NS_PER_S - self._chain_ns() % NS_PER_S
         days, rest = divmod(self._now_s(), DAY_S)
         year, month, day = date_of(days)
         values = {
@@ -175,6 +183,12 @@ class Rtc:
             self._registers[HOURS] = self._encode(hour)
         else:
             self._registers[HOURS] = self._encode((hour + 11) % 12 + 1) | (PM if hour >= 12 else 0)
+
+    def _share(self) -> None:
+        """After a change: what native handlers compute with. The time registers are to be shown anew."""
+        self.state.is_running = self._is_running
+        self.state.second_ns = (self._chain_ns() - self._timers.now()) % NS_PER_S
+        self.state.shown_until_ns = 0
 
     def _adopt_time(self) -> None:
         """Go on from what is in the time registers, be it nonsense; the fraction stays the chain's."""
@@ -273,19 +287,19 @@ class Rtc:
         """The register that the index names; the index itself cannot be read."""
         if offset == INDEX:
             return 0xFF
-        index = self._index
+        index = self.state.index
         if index in TIME_REGISTERS:
             self._show_time()
         elif index == A:
-            return self._registers[A] | (A_UIP if self._is_updating() else 0)
+            return int(self._registers[A]) | (A_UIP if self._is_updating() else 0)
         elif index == C:
             return self._read_flags()
-        return self._registers[index]
+        return int(self._registers[index])
 
     def _read_flags(self) -> int:
         """Register C: reading clears it, and with it IRQ 8."""
         self._follow()
-        flags = self._registers[C]
+        flags = int(self._registers[C])
         self._registers[C] = 0
         self._follow()
         return flags
@@ -294,9 +308,9 @@ class Rtc:
         """The index, or the register that it names. Registers C and D are not for writing."""
         if offset == INDEX:
             index = value & N_REGISTERS - 1
-            self._index = CENTURY if index == CENTURY_PS2 else index
+            self.state.index = CENTURY if index == CENTURY_PS2 else index
             return
-        index = self._index
+        index = self.state.index
         if index in (C, D):
             return
         self._see_flags()
@@ -309,6 +323,7 @@ class Rtc:
             self._registers[index] = value
             if index in TIME_REGISTERS and self._is_running:
                 self._adopt_time()
+        self._share()
         self._follow()
 
     def _write_a(self, value: int) -> None:

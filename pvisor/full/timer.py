@@ -13,10 +13,12 @@ of virtual time) apart, and the others need a new count for each: no count makes
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from pvisor.cpu.shim import ffi
 from pvisor.machine.clock import NS_PER_S
 from pvisor.machine.lines import Line
-from pvisor.machine.timers import Timer, Timers
+from pvisor.machine.timers import Timers
 
 IOPORT = 0x40
 N_IOPORTS = 4
@@ -29,6 +31,8 @@ READ_BACK = 3
 READ_BACK_NOT_COUNT, READ_BACK_NOT_STATUS = 0x20, 0x10
 LATCH, LSB, MSB, WORD = range(4)
 STATUS_OUT, STATUS_NULL_COUNT = 0x80, 0x40
+NONE = -1
+"""In fields of a counter's state where 0 is a value."""
 
 # As SeaBIOS 1.16 leaves them under QEMU's pc: counter 0 in mode 2 with a count of 65536 (18.2 Hz), the others
 # as QEMU's reset does, in mode 3 with 65536 and no access mode, which is taken as LSB.
@@ -84,163 +88,164 @@ def to_bcd(number: int) -> int:
 
 
 class Counter:
-    """One of the three. Ticks are CLK pulses since `_origin_ns`."""
+    """One of the three. `state` is its struct; ticks are CLK pulses since its `origin_ns`."""
 
-    def __init__(self, now: Callable[[], int], control: int, *, gate: bool) -> None:
+    def __init__(self, now: Callable[[], int], state: Any, control: int, *, gate: bool) -> None:
         self._now = now
-        self._gate = gate
-        self._control = control  # the low six bits of the control word: access, mode, BCD
-        self._count: int | None = None  # None: idle, without a count or not triggered yet
-        self._idle_value = 0
-        self._next_count: int | None = None  # written, and not loaded yet
-        self._reload_tick = 0  # when modes 2 and 3 load it
-        self._origin_ns = 0
-        self._start_tick = 0  # when the count was loaded
-        self._held: int | None = None  # CLK pulses counted, of a counter that its gate has stopped
-        self._low_byte: int | None = None  # the first of two bytes of a count
-        self._reads_high = False  # the second of two bytes is read next
-        self._latched = b""
-        self._latched_status: int | None = None
+        self._state = state
+        state.gate = gate
+        state.control = control
+        state.low_byte = state.latched_status = NONE
         self._load(0x10000)
 
     @property
     def mode(self) -> int:
         """0 to 5: the top bit of three does not matter for modes 2 and 3."""
-        mode = self._control >> 1 & 7
-        return mode & 3 if mode & 2 else mode
+        mode = self._state.control >> 1 & 7
+        return int(mode & 3 if mode & 2 else mode)
 
     @property
     def output(self) -> bool:
         """OUT now. Without a count it is low in mode 0 and high in the others."""
-        mode, elapsed = self.mode, self._elapsed()
-        if self._count is None:
+        s, mode, elapsed = self._state, self.mode, self._elapsed()
+        if not s.count:
             return mode != 0
-        return output_at(mode, self._count, elapsed) or (mode in (2, 3) and not self._gate)
+        return output_at(mode, s.count, elapsed) or (mode in (2, 3) and not s.gate)
 
     def next_rise_ns(self) -> int | None:
         """The virtual time at which OUT goes high next by counting, or None."""
-        mode, elapsed = self.mode, self._elapsed()
-        if self._count is None or self._held is not None:
+        s, mode, elapsed = self._state, self.mode, self._elapsed()
+        if not s.count or s.held != NONE:
             return None
-        rise = next_rise(mode, self._count, elapsed)
+        rise = next_rise(mode, s.count, elapsed)
         if rise is None:
             return None
-        tick = self._start_tick + rise
-        if mode == 3 and self._next_count is not None and self._reload_tick < tick:
-            tick = self._reload_tick + self._next_count // 2  # the new count's low half comes first
-        return self._origin_ns - (-tick * NS_PER_S // HZ)
+        tick = s.start_tick + rise
+        if mode == 3 and s.next_count and s.reload_tick < tick:
+            tick = s.reload_tick + s.next_count // 2  # the new count's low half comes first
+        return int(s.origin_ns - (-tick * NS_PER_S // HZ))
 
     # --- counting
 
     def _tick(self) -> int:
-        return (self._now() - self._origin_ns) * HZ // NS_PER_S
+        return int((self._now() - self._state.origin_ns) * HZ // NS_PER_S)
 
     def _elapsed(self) -> int:
         """CLK pulses since the count was loaded. Loads a new one first, if that is due."""
-        if self._count is None or self._held is not None:
-            return self._held or 0
+        s = self._state
+        if not s.count or s.held != NONE:
+            return max(0, int(s.held))
         tick = self._tick()
-        if self._next_count is not None and self.mode in (2, 3) and tick >= self._reload_tick:
-            ends_high_half = (self._reload_tick - self._start_tick) % self._count != 0
-            self._count, self._next_count = self._next_count, None
-            self._start_tick = self._reload_tick - (high_ticks(self._count) if ends_high_half else 0)
-        return tick - self._start_tick
+        if s.next_count and self.mode in (2, 3) and tick >= s.reload_tick:
+            ends_high_half = (s.reload_tick - s.start_tick) % s.count != 0
+            s.count, s.next_count = s.next_count, 0
+            s.start_tick = s.reload_tick - (high_ticks(s.count) if ends_high_half else 0)
+        return tick - int(s.start_tick)
 
     def _load(self, count: int) -> None:
-        self._count, self._next_count = count, None
-        self._origin_ns, self._start_tick = self._now(), 0
-        self._held = None if self._gate or self.mode in (1, 5) else 0
+        s = self._state
+        s.count, s.next_count = count, 0
+        s.origin_ns, s.start_tick = self._now(), 0
+        s.held = NONE if s.gate or self.mode in (1, 5) else 0
 
     def _value(self) -> int:
         """What a read gives, 16 bits."""
-        elapsed = self._elapsed()
-        if self._count is None:
-            return self._idle_value
-        value = value_at(self.mode, self._count, elapsed)
-        return to_bcd(value) if self._control & 1 else value & 0xFFFF
+        s, elapsed = self._state, self._elapsed()
+        if not s.count:
+            return int(s.idle_value)
+        value = value_at(self.mode, s.count, elapsed)
+        return to_bcd(value) if s.control & 1 else value & 0xFFFF
 
     def set_gate(self, level: bool) -> None:
         """GATE: low stops counting in modes 0, 2, 3 and 4; its rise loads anew in modes 1, 2, 3 and 5."""
-        elapsed = self._elapsed()
-        if level == self._gate:
+        s, elapsed = self._state, self._elapsed()
+        if level == bool(s.gate):
             return
-        self._gate = level
+        s.gate = level
         if not level:
-            self._held = elapsed if self.mode not in (1, 5) else None
+            s.held = elapsed if self.mode not in (1, 5) else NONE
         elif self.mode in (0, 4):
-            self._held, self._start_tick = None, self._tick() - elapsed
-        elif (count := self._next_count or self._count) is not None:
+            s.held, s.start_tick = NONE, self._tick() - elapsed
+        elif count := s.next_count or s.count:
             self._load(count)
 
     # --- the I/O port
 
     def program(self, control: int) -> None:
         """A control word: all that went before is void, and a count is awaited."""
-        self._idle_value = self._value()
-        self._control = control & 0x3F
-        self._count = self._next_count = self._low_byte = self._latched_status = None
-        self._reads_high = False
-        self._latched = b""
+        s = self._state
+        s.idle_value = self._value()
+        s.control = control & 0x3F
+        s.count = s.next_count = s.n_latched = 0
+        s.low_byte = s.latched_status = NONE
+        s.reads_high = False
 
     def write(self, value: int) -> None:
         """One byte of a count. In mode 0, the first of two stops the count that runs."""
-        access = self._control >> 4
-        if access == WORD and self._low_byte is None:
-            self._low_byte = value
+        s = self._state
+        access = s.control >> 4
+        if access == WORD and s.low_byte == NONE:
+            s.low_byte = value
             if self.mode == 0:
-                self._idle_value, self._count = self._value(), None
+                s.idle_value, s.count = self._value(), 0
             return
         if access == MSB:
             value <<= 8
         elif access == WORD:
-            value = value << 8 | (self._low_byte or 0)
-            self._low_byte = None
+            value = value << 8 | s.low_byte
+            s.low_byte = NONE
         self._write_count(value)
 
     def _write_count(self, value: int) -> None:
-        count = (from_bcd(value) or 10_000) if self._control & 1 else (value or 0x10000)
+        s = self._state
+        count = (from_bcd(value) or 10_000) if s.control & 1 else (value or 0x10000)
         elapsed, mode = self._elapsed(), self.mode
         if mode in (2, 3):
             count = max(count, 2)  # 1 is not allowed there
-        if mode in (0, 4) or (mode in (2, 3) and self._count is None):
+        if mode in (0, 4) or (mode in (2, 3) and not s.count):
             self._load(count)
             return
-        self._next_count = count
-        if self._count is not None:
-            into, high = elapsed % self._count, high_ticks(self._count)
-            part = high if mode == 3 and into < high else self._count
-            self._reload_tick = self._start_tick + elapsed - into + part
+        s.next_count = count
+        if s.count:
+            into, high = elapsed % s.count, high_ticks(s.count)
+            part = high if mode == 3 and into < high else s.count
+            s.reload_tick = s.start_tick + elapsed - into + part
 
     def latch_count(self) -> None:
         """The counter latch command; one more before the count is read has no effect."""
-        if not self._latched:
-            both = self._value().to_bytes(2, "little")
-            access = self._control >> 4
-            self._latched = both if access == WORD else both[1:] if access == MSB else both[:1]
+        s = self._state
+        if not s.n_latched:
+            value = self._value()
+            access = s.control >> 4
+            s.latched = [(value >> 8 if access == MSB else value) & 0xFF, value >> 8]
+            s.n_latched = 2 if access == WORD else 1
 
     def latch_status(self) -> None:
         """The read-back command for the status; one more before it is read has no effect."""
-        if self._latched_status is None:
+        s = self._state
+        if s.latched_status == NONE:
             out = STATUS_OUT if self.output else 0
-            is_null = self._count is None or self._next_count is not None
-            self._latched_status = out | (STATUS_NULL_COUNT if is_null else 0) | self._control
+            is_null = not s.count or s.next_count
+            s.latched_status = out | (STATUS_NULL_COUNT if is_null else 0) | s.control
 
     def read(self) -> int:
         """The status if it is latched, then the count if it is latched, else the count as it runs."""
-        if self._latched_status is not None:
-            status, self._latched_status = self._latched_status, None
-            return status
-        if self._latched:
-            value, self._latched = self._latched[0], self._latched[1:]
-            return value
-        access = self._control >> 4
-        is_high = self._reads_high if access == WORD else access == MSB
-        self._reads_high = access == WORD and not is_high
+        s = self._state
+        if s.latched_status != NONE:
+            status, s.latched_status = s.latched_status, NONE
+            return int(status)
+        if s.n_latched:
+            value, s.latched[0] = s.latched[0], s.latched[1]
+            s.n_latched -= 1
+            return int(value)
+        access = s.control >> 4
+        is_high = bool(s.reads_high) if access == WORD else access == MSB
+        s.reads_high = access == WORD and not is_high
         return self._value() >> (8 if is_high else 0) & 0xFF
 
 
 class Pit:
-    """The 8254 as an I/O device. `irq` is IRQ 0.
+    """The 8254 as an I/O device. `irq` is IRQ 0; `state` is for native handlers (PV_DEVICE_PIT).
 
     It begins as firmware leaves it: FIRMWARE_CONTROLS, each with the full count, loaded at that moment. IRQ 0
     is told of the output's rises; of a fall when the guest causes it, and else together with the next rise,
@@ -250,13 +255,15 @@ class Pit:
     widest_bytes = 1
 
     def __init__(self, timers: Timers, irq: Line) -> None:
-        self._timers = timers
+        self.state: Any = ffi.new("pv_pit *")
         self._irq = irq
-        self._timer: Timer | None = None
+        self._deadline = timers.own(self._rise)
+        self.state.deadline = self._deadline.index
         # As if the line were low: firmware has served the edge with which the output went high.
-        self._was_high = True
+        self.state.was_high = True
         self._counters = [
-            Counter(timers.now, control, gate=i < 2) for i, control in enumerate(FIRMWARE_CONTROLS)
+            Counter(timers.now, self.state.counters[i], control, gate=i < 2)
+            for i, control in enumerate(FIRMWARE_CONTROLS)
         ]
         self._arm()
 
@@ -301,23 +308,19 @@ class Pit:
 
     def _follow_output(self) -> None:
         is_high = self._counters[0].output
-        if is_high != self._was_high:
-            self._was_high = is_high
+        if is_high != bool(self.state.was_high):
+            self.state.was_high = is_high
             self._irq(is_high)
         self._arm()
 
     def _arm(self) -> None:
         due_ns = self._counters[0].next_rise_ns()
-        if self._timer is not None:
-            if self._timer.due_ns == due_ns:
-                return
-            self._timer.cancel()
-        self._timer = None if due_ns is None else self._timers.at(due_ns, self._rise)
+        if due_ns != self._deadline.due_ns:
+            self._deadline.set(due_ns)
 
     def _rise(self) -> None:
         """The output has gone high. Rises that have been missed since are one with it: the CPU saw none."""
-        self._timer = None
-        self._was_high = True
+        self.state.was_high = True
         self._irq(False)
         self._irq(True)
         self._arm()

@@ -4,7 +4,47 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+NEVER = (1 << 64) - 1
+N_OWN = 8
+
+
+class Cell(Protocol):
+    """Where an OwnTimer's deadline stands; due_ns is NEVER when there is none."""
+
+    due_ns: int
+    order: int
+
+
+class Shared(Protocol):
+    """What native handlers know of the list: how many deadlines were made, the earliest, and the own ones."""
+
+    n_made: int
+    listed_ns: int
+    n_acted: int
+
+    @property
+    def own(self) -> Sequence[Cell]:
+        """The cells of N_OWN own timers."""
+
+
+@dataclass(slots=True)
+class _PlainCell:
+    due_ns: int = NEVER
+    order: int = 0
+
+
+@dataclass(slots=True)
+class _Plain:
+    """The same for a list that no native handler knows."""
+
+    n_made: int = 0
+    listed_ns: int = NEVER
+    n_acted: int = 0
+    own: list[_PlainCell] = field(default_factory=lambda: [_PlainCell() for _ in range(N_OWN)])
 
 
 class Timer:
@@ -27,43 +67,119 @@ class Timer:
             self._on_cancel()
 
 
-class Timers:
-    """Deadlines in virtual nanoseconds. `now` gives the time; `on_change` hears of a new `next_due_ns`."""
+class OwnTimer:
+    """The one deadline of a device, which its native handlers set as well: in a cell of their memory.
 
-    def __init__(self, now: Callable[[], int], on_change: Callable[[], object] = lambda: None) -> None:
+    `index` is the number of the cell.
+    """
+
+    def __init__(self, timers: Timers, index: int, cell: Cell, act: Callable[[], object]) -> None:
+        self.index = index
+        self.act = act
+        self.cell = cell
+        self._timers = timers
+
+    @property
+    def due_ns(self) -> int | None:
+        """When it acts, or None."""
+        due_ns = self.cell.due_ns
+        return None if due_ns == NEVER else due_ns
+
+    def set(self, due_ns: int | None) -> None:
+        """Act at this time and at no other; None: not at all."""
+        self.cell.due_ns = NEVER if due_ns is None else min(due_ns, NEVER)
+        if due_ns is not None:
+            self.cell.order = self._timers.next_order()
+        self._timers.on_change()
+
+
+class Timers:
+    """Deadlines in virtual nanoseconds. `now` gives the time; `on_change` hears of a new `next_due_ns`.
+
+    `shared` is the memory that native handlers see, pv_deadlines of full/native/deadlines_state.h.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], int],
+        on_change: Callable[[], object] = lambda: None,
+        shared: Shared | None = None,
+    ) -> None:
         self.now = now
         self.on_change = on_change
+        self.run_natively: Callable[[], object] = lambda: None
+        """Called when something may be due: native handlers act for their deadlines that come first."""
+        self._shared: Shared = _Plain() if shared is None else shared
+        self._own: list[OwnTimer] = []
         self._heap: list[tuple[int, int, Timer]] = []
-        self.n_acted = 0
-        """Deadlines that came."""
-        self._n_made = 0
         self._n_cancelled = 0
+
+    def own(self, act: Callable[[], object]) -> OwnTimer:
+        """A deadline for a device with native handlers; it has none at first. There are N_OWN at most."""
+        index = len(self._own)
+        timer = OwnTimer(self, index, self._shared.own[index], act)
+        self._own.append(timer)
+        return timer
 
     def at(self, due_ns: int, act: Callable[[], object]) -> Timer:
         """Act at a virtual time; one that has passed is due at once, but never inside this call."""
         timer = Timer(due_ns, act, self._cancelled)
-        self._n_made += 1
-        heapq.heappush(self._heap, (due_ns, self._n_made, timer))
-        self.on_change()
+        heapq.heappush(self._heap, (due_ns, self.next_order(), timer))
+        self._changed()
         return timer
+
+    def next_order(self) -> int:
+        """For one more deadline: of those of one time, the first that was made acts first."""
+        self._shared.n_made += 1
+        return self._shared.n_made
+
+    @property
+    def n_acted(self) -> int:
+        """Deadlines that came."""
+        return int(self._shared.n_acted)
+
+    def _next_listed(self) -> Timer | None:
+        while self._heap and self._heap[0][2].is_over:
+            heapq.heappop(self._heap)
+            self._n_cancelled -= 1
+        return self._heap[0][2] if self._heap else None
+
+    def _next(self) -> tuple[int, int, OwnTimer | None]:
+        """The earliest deadline: its time and order, and whose it is if it is an own one."""
+        listed = self._next_listed()
+        found: tuple[int, int, OwnTimer | None] = (NEVER, 0, None)
+        if listed is not None:
+            found = (self._heap[0][0], self._heap[0][1], None)
+        for timer in self._own:
+            cell = timer.cell
+            due_ns = cell.due_ns
+            if due_ns < found[0] or (due_ns == found[0] != NEVER and cell.order < found[1]):
+                found = (due_ns, cell.order, timer)
+        return found
 
     @property
     def next_due_ns(self) -> int | None:
         """The earliest deadline, or None."""
-        while self._heap and self._heap[0][2].is_over:
-            heapq.heappop(self._heap)
-            self._n_cancelled -= 1
-        return self._heap[0][0] if self._heap else None
+        due_ns = self._next()[0]
+        return None if due_ns == NEVER else due_ns
 
     def run_due(self) -> None:
         """Act for every deadline up to now: by time, those of one time in the order of their making."""
+        self.run_natively()
         now = self.now()
-        while (due := self.next_due_ns) is not None and due <= now:
-            timer = heapq.heappop(self._heap)[2]
-            timer.is_over = True
-            self.n_acted += 1
-            timer.act()
-        self.on_change()
+        while True:
+            due_ns, _, own = self._next()
+            if due_ns > now or due_ns == NEVER:
+                break
+            self._shared.n_acted += 1
+            if own is not None:
+                own.cell.due_ns = NEVER
+                own.act()
+            else:
+                timer = heapq.heappop(self._heap)[2]
+                timer.is_over = True
+                timer.act()
+        self._changed()
 
     def _cancelled(self) -> None:
         """A guest may set and cancel for ever: the list is cleaned when most of it is cancelled."""
@@ -72,4 +188,9 @@ class Timers:
             self._heap = [entry for entry in self._heap if not entry[2].is_over]
             heapq.heapify(self._heap)
             self._n_cancelled = 0
+        self._changed()
+
+    def _changed(self) -> None:
+        listed = self._next_listed()
+        self._shared.listed_ns = NEVER if listed is None else min(listed.due_ns, NEVER)
         self.on_change()

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pvisor.cpu.unicorn_engine import DEVICE_APIC, DEVICE_BLOCK, DEVICE_CONSOLE, UnicornVcpu
+from pvisor.cpu.unicorn_engine import (
+    DEVICE_APIC,
+    DEVICE_BLOCK,
+    DEVICE_CONSOLE,
+    DEVICE_I8042,
+    DEVICE_IOAPIC,
+    DEVICE_PIC,
+    DEVICE_PIT,
+    DEVICE_PLATFORM,
+    DEVICE_RTC,
+    UnicornVcpu,
+)
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.errors import DomainCrash
@@ -65,19 +76,18 @@ def build_board(
     """
     timers = domain.timers
     lines, local_apic, is_masked = _interrupts(domain, vcpu, ioports, mmio)
-    _clocks(domain, ioports, lines)
+    _clocks(domain, vcpu, ioports, lines)
     sci, nic = shared(lines[SCI_IRQ], 2)
     _power(domain, ioports, sci)
     uart_input, key_input = (NoInput(), domain.input) if at_keyboard else (domain.input, NoInput())
     _serial_port(domain, vcpu, ioports, lines[UART_IRQ], uart_input)
     _keyboard(
-        domain, ioports, lines[KEYBOARD_IRQ], key_input,
+        domain, vcpu, ioports, lines[KEYBOARD_IRQ], key_input,
         lambda: vcpu.virtual_if and not is_masked(KEYBOARD_IRQ),
     )  # fmt: skip
     cga = screen.Screen(domain.timers.now)
     ioports.attach(screen.IOPORT_BASE, screen.N_IOPORTS, cga)
     cga.clear(domain.memory)
-    ioports.attach(diagnostics.POST_CODE, 1, diagnostics.PostCode())
     if disks:
         channel = AtaChannel(disks[0], lines[ATA_IRQ], timers)
         channel.attach_to(ioports)
@@ -115,6 +125,7 @@ def _interrupts(
         ioports.attach(base, pic.N_IOPORTS, chip)
     mmio.attach(apic.BASE, apic.N_BYTES, local_apic)
     mmio.attach(ioapic.BASE, ioapic.N_BYTES, io_apic)
+    vcpu.v.device[DEVICE_PIC], vcpu.v.device[DEVICE_IOAPIC] = pair.state, io_apic.state
     vcpu.v.device[DEVICE_APIC] = local_apic.registers
     domain.has_nmi_source = lambda: local_apic.passes_nmi or io_apic.passes_nmi
 
@@ -128,13 +139,17 @@ def _interrupts(
     return lines, local_apic, is_masked
 
 
-def _clocks(domain: Domain, ioports: IoPortBus, lines: list[Line]) -> None:
-    timers = domain.timers
+def _clocks(domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, lines: list[Line]) -> None:
+    timers, board = domain.timers, platform.new_board_state()
     pit = timer.Pit(timers, lines[PIT_IRQ])
+    control_b = platform.SystemControlB(pit.set_gate, pit.output, timers.now, board)
     ioports.attach(timer.IOPORT, timer.N_IOPORTS, pit)
-    ioports.attach(platform.CONTROL_B, 1, platform.SystemControlB(pit.set_gate, pit.output, timers.now))
+    ioports.attach(platform.CONTROL_B, 1, control_b)
+    ioports.attach(diagnostics.POST_CODE, 1, diagnostics.PostCode(board))
     clock = rtc.Rtc(domain.wall_clock, timers, lines[RTC_IRQ], domain.memory.size_bytes)
     ioports.attach(rtc.IOPORT, rtc.N_IOPORTS, clock)
+    vcpu.v.device[DEVICE_PIT], vcpu.v.device[DEVICE_RTC] = pit.state, clock.state
+    vcpu.v.device[DEVICE_PLATFORM] = board
 
 
 def _serial_port(
@@ -147,11 +162,13 @@ def _serial_port(
 
 
 def _keyboard(
-    domain: Domain, ioports: IoPortBus, irq: Line, input: ConsoleInput, is_heard: Callable[[], bool]
-) -> None:
+    domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, irq: Line, input: ConsoleInput,
+    is_heard: Callable[[], bool],
+) -> None:  # fmt: skip
     i8042 = keyboard.KeyboardController(irq, domain.timers, input, resetting(domain), set_a20, is_heard)
     ioports.attach(keyboard.DATA_IOPORT, 1, i8042.data)
     ioports.attach(keyboard.COMMAND_IOPORT, 1, i8042.command)
+    vcpu.v.device[DEVICE_I8042] = i8042.state
     domain.watches.append(i8042.watch)
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pvisor.cpu.unicorn_engine import UNLIMITED, UnicornVcpu
+from pvisor.cpu.unicorn_engine import DEVICE_DEADLINES, UNLIMITED, UnicornVcpu, new_deadlines
 from pvisor.domain.domain import Domain, Wing
 from pvisor.errors import GuestRefused, UsageError
 from pvisor.full.kernel_file import is_pc_kernel, read_image, refuse_multiboot2
@@ -199,8 +199,11 @@ def _attach_devices(
     """A PC's devices."""
     from pvisor.vmm.board import build_board
 
-    timers = domain.timers = Timers(lambda: vcpu.virtual_ns)
+    shared = new_deadlines()
+    vcpu.v.device[DEVICE_DEADLINES] = shared
+    timers = domain.timers = Timers(lambda: vcpu.virtual_ns, shared=shared)
     timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
+    timers.run_natively = vcpu.run_deadlines
     config = parts.config
     if len(config.disks) > 1:
         raise UsageError("--disk: the PC has one drive; give one file")

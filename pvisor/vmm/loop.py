@@ -24,9 +24,9 @@ from pvisor.domain.outcome import (
 from pvisor.errors import DomainCrash
 from pvisor.machine.clock import END_OF_TIME_NS, NS_PER_S
 
-HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE = (
+HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE, EVENT_WINDOW = (
     ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
-    ExitReason.DEADLINE)  # fmt: skip
+    ExitReason.DEADLINE, ExitReason.EVENT_WINDOW)  # fmt: skip
 MAX_DEADLINES_ASLEEP = 50_000
 """After so many deadlines, none of which woke the guest, nothing will: a timer that it has masked goes on."""
 
@@ -71,7 +71,7 @@ class RunLoop:
         try:
             while True:
                 reason = enter()
-                if reason < BUDGET:
+                if reason < BUDGET or reason == EVENT_WINDOW:
                     outcome = handlers[reason](domain, vcpu, exit)
                     if outcome is resume:
                         continue
@@ -141,6 +141,9 @@ class RunLoop:
     def _stopped(self, reason: int) -> Outcome:
         """The hypervisor wanted its CPU back."""
         domain, vcpu = self._domain, self._vcpu
+        if reason == DEADLINE:
+            domain.timers.run_due()
+            return Outcome.STOP if domain.ending is not None else Outcome.RESUME
         domain.console.flush()
         if reason == HOOK_STOP:
             decided, self._hook_outcome = self._hook_outcome, Outcome.RESUME
@@ -150,9 +153,6 @@ class RunLoop:
         if reason == TRACE_FULL:
             self._drain_trace()
             return Outcome.RESUME
-        if reason == DEADLINE:
-            self._domain.timers.run_due()
-            return Outcome.STOP if domain.ending is not None else Outcome.RESUME
         if reason == BUDGET:
             return domain.end(BUDGET_USED)
         if reason == KICK:
@@ -164,7 +164,7 @@ class RunLoop:
             raise DomainCrash(f"the engine cannot translate the guest's code near {vcpu.exit.rip:#x}")
         if reason == ExitReason.ENGINE_ERROR:
             raise RuntimeError(f"the engine cannot go on: {vcpu.error}")
-        return domain.wing.handlers[reason](domain, vcpu, vcpu.exit)
+        raise RuntimeError(f"the engine stopped for reason {reason}, which nobody knows")
 
     def _hook_server(self) -> Callable[[], bool]:
         """Serves an exit that the engine holds open. True: end the run after its instruction."""

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pvisor.emu.vcpu import lane_works
-from tests.bench import cli_sti, cr3, fill, paged, system_call, uart
+from tests.bench import cli_sti, cr3, devices, fill, paged, system_call, uart
 from tests.bench.figure import Figure
 
 pytestmark = pytest.mark.needs_gcc
@@ -32,6 +34,13 @@ def test_system_call() -> None:
 def test_uart() -> None:
     figure = uart.measure(n_samples=1, long=5_000)
     assert figure.limit == uart.LIMIT
+
+
+@pytest.mark.needs_qemu
+def test_devices(tmp_path: Path) -> None:
+    elf = devices.build(tmp_path)
+    for index in range(len(devices.OPERATIONS)):
+        check(devices.measure(elf, index, n_samples=1, factor=0.01))
 
 
 def test_cr3() -> None:

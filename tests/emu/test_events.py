@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pvisor.cpu.shim import ffi
+from pvisor.cpu.unicorn_engine import DEVICE_APIC
 from pvisor.domain.outcome import EndedBy
 from pvisor.emu.cpu import EmuWing
 from pvisor.emu.vcpu import EmulatedVcpu
@@ -27,7 +29,7 @@ DIFFERENCES = {
 
 
 class InterruptRequest:
-    """A device: a byte written to it is the vector of an interrupt that now waits."""
+    """A device in place of the interrupt controllers: a byte written to it is a vector that now waits."""
 
     widest_bytes = 1
 
@@ -35,6 +37,7 @@ class InterruptRequest:
         self._vcpu = vcpu
         self._vector = 0
         wing.interrupt_source = self
+        vcpu.v.device[DEVICE_APIC] = ffi.NULL
 
     def acknowledge(self) -> int:
         self._vcpu.v.event_pending = 0

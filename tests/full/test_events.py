@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.shim import ffi
+from pvisor.cpu.unicorn_engine import DEVICE_APIC, UnicornVcpu
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.full.cpu import FullWing
 from pvisor.machine.console import ConsoleOutput, NoInput
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.needs_gcc
 
 
 class InterruptRequest:
-    """A device: a byte written to it is the vector of an interrupt that now waits."""
+    """A device in place of the interrupt controllers: a byte written to it is a vector that now waits."""
 
     widest_bytes = 1
 
@@ -29,6 +30,7 @@ class InterruptRequest:
         self._vcpu = vcpu
         self._vector = 0
         wing.interrupt_source = self
+        vcpu.v.device[DEVICE_APIC] = ffi.NULL
 
     def acknowledge(self) -> int:
         self._vcpu.v.event_pending = 0

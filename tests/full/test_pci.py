@@ -7,6 +7,7 @@ import pytest
 
 from pvisor.full.diagnostics import DEBUG_CONSOLE, POST_CODE, DebugConsole, PostCode
 from pvisor.full.pci import CONFIG, N_IOPORTS, PciConfig
+from pvisor.full.platform import new_board_state
 from pvisor.machine.console import ConsoleOutput
 from pvisor.machine.ioports import IoPortBus
 
@@ -80,7 +81,7 @@ def test_a_wider_access_at_0xcf9_begins_with_reset_control(board: Board) -> None
 
 
 def test_the_post_code(board: Board) -> None:
-    post = PostCode()
+    post = PostCode(new_board_state())
     board.bus.attach(POST_CODE, 1, post)
     assert [post.code] == [None]
     board.bus.write(0x80, 1, 0x42)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from pvisor.full.platform import CONTROL_A, CONTROL_B, SystemControlA, SystemControlB
+from pvisor.full.platform import CONTROL_A, CONTROL_B, SystemControlA, SystemControlB, new_board_state
 from pvisor.full.timer import IOPORT, N_IOPORTS, Pit
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.lines import unconnected
@@ -24,9 +24,10 @@ class Board:
         self.pit = Pit(self.clock.timers, unconnected)
         self.bus = IoPortBus()
         self.bus.attach(CONTROL_A, 1, SystemControlA(self.a20.append, self._reset))
-        self.bus.attach(
-            CONTROL_B, 1, SystemControlB(self.pit.set_gate, self.pit.output, self.clock.timers.now)
+        control_b = SystemControlB(
+            self.pit.set_gate, self.pit.output, self.clock.timers.now, new_board_state()
         )
+        self.bus.attach(CONTROL_B, 1, control_b)
         self.bus.attach(IOPORT, N_IOPORTS, self.pit)
 
     def _reset(self) -> None:

@@ -106,8 +106,14 @@ uint32_t pv_nmi_due(pv_vcpu *v);
 /* A device's interrupt, at a block boundary with IF set, without Python. -1: it was not delivered, nothing changed. */
 int pv_deliver_interrupt(pv_vcpu *v, uint32_t vector);
 
-/* The local APIC without Python (full/native/apic.c), offsets as in its page. 0: it takes full/apic.py. */
-int pv_apic_read(const pv_apic *apic, uint32_t offset, uint32_t *value);
+/* Deadlines of devices that native handlers know act if they are due, up to the first that is Python's. */
+void pv_run_deadlines(pv_vcpu *v);
+
+/*
+ * The local APIC without Python (full/native/apic.c), offsets as in its page; `now_ns` is virtual time. The CPU's line
+ * is left in is_asserted. 0: it takes full/apic.py, and nothing has changed.
+ */
+int pv_apic_read(const pv_apic *apic, uint32_t offset, uint64_t now_ns, uint32_t *value);
 int pv_apic_write(pv_apic *apic, uint32_t offset, uint32_t value);
 
 /* Ctrl-C and SIGTERM: from install to restore a signal only sets flags. Returns the signal seen, or 0. */

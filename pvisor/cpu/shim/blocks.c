@@ -88,6 +88,33 @@ void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
 }
 
 /*
+ * An NMI is due, or IF is set and the controller asserts its line, before the instruction at `rip`. True: the handler
+ * of the controller's interrupt is entered.
+ */
+bool take_event(struct engine *e, uint64_t rip)
+{
+    native_handler *handler = e->native[PV_EXIT_EVENT_WINDOW];
+    open_exit(e, PV_EXIT_EVENT_WINDOW, rip, rip);
+    if (!handler || nmi_due(e) || e->v.debugging || !handler(e)) {
+        stop(e);
+        return false;
+    }
+    e->exit_open = false;
+    return true;
+}
+
+static void interrupt_at_block(struct engine *e, uint64_t address)
+{
+    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    e->block.insns = 0;
+    if (!take_event(e, rip))
+        return;
+    rip = e->v.regs->rip;
+    state_store(e);
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip); /* leave the block that was about to begin */
+}
+
+/*
  * In 64-bit mode Unicorn takes the CPL from a null descriptor when MOV SS loads one at CPL 1 (2.1.4,
  * cpu_x86_load_seg_cache). MOV SS ends its block, so no instruction has run at CPL 0 yet: the ring is put
  * back and the block, translated for CPL 0, is left by writing RIP.
@@ -133,6 +160,16 @@ static bool begin_window_step(struct engine *e, uint64_t address)
     return true;
 }
 
+/* What is due happens, natively if it can; then the block is looked at again. */
+void at_deadline(struct engine *e, uint64_t address, void (*look_again)(struct engine *e, uint64_t address))
+{
+    native_handler *handler = e->native[PV_EXIT_DEADLINE];
+    if (handler && handler(e))
+        look_again(e, address);
+    else
+        stop_at_block(e, PV_EXIT_DEADLINE, address);
+}
+
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
@@ -150,11 +187,11 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         stop_at_block(e, PV_EXIT_KICK, address);
     else if (event_due(e) && !v->watching && !in_shadow(e))
-        stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+        interrupt_at_block(e, address);
     else if (event_due(e) && !v->watching && !e->window_step && begin_window_step(e, address))
         e->block.insns = 0; /* the block is translated anew, as one instruction, and comes here again */
     else if (v->insns + v->idle_ns >= v->deadline_ns)
-        stop_at_block(e, PV_EXIT_DEADLINE, address);
+        at_deadline(e, address, look_up);
     else if (v->insns + e->block.insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {

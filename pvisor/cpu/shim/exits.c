@@ -252,10 +252,8 @@ static __attribute__((noinline)) void interrupt(struct engine *e, uint32_t vecto
         e->v.exit.n_insn = 0;
         stop(e);
     } else if (unlikely(step)) {
-        if (e->v.virtual_if || nmi_due(e)) { /* else it was a CLI, or its like, that did not trap */
-            open_exit(e, PV_EXIT_EVENT_WINDOW, e->v.regs->rip, e->v.regs->rip);
-            stop(e);
-        }
+        if (e->v.virtual_if || nmi_due(e)) /* else it was a CLI, or its like, that did not trap */
+            take_event(e, e->v.regs->rip);
     } else if (unlikely(is_int))
         soft_int(e, vector, e->v.regs->rip);
     else if (tried || vector != VECTOR_GP || error || !quick_trap(e, e->v.regs->rip))

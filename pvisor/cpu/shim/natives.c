@@ -22,6 +22,17 @@ static const struct room {
     {"emu", full_block_natives, &n_full_block_natives},
     {"full", full_console_natives, &n_full_console_natives},
     {"emu", full_console_natives, &n_full_console_natives},
+    {"full", full_deadlines_natives, &n_full_deadlines_natives},
+    {"emu", full_deadlines_natives, &n_full_deadlines_natives},
+    {"full", full_pic_natives, &n_full_pic_natives},
+    {"emu", full_pic_natives, &n_full_pic_natives},
+    {"full", full_platform_natives, &n_full_platform_natives},
+    {"emu", full_platform_natives, &n_full_platform_natives},
+    {"full", full_rtc_natives, &n_full_rtc_natives},
+    {"emu", full_rtc_natives, &n_full_rtc_natives},
+    {"full", full_timer_natives, &n_full_timer_natives},
+    {"emu", full_timer_natives, &n_full_timer_natives},
+    {"emu", emu_devices_natives, &n_emu_devices_natives},
     {"para", para_cpu_natives, &n_para_cpu_natives},
 };
 enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };

@@ -86,7 +86,14 @@ enum pv_device {
     PV_DEVICE_CONSOLE = 1,     /* full/native/console_state.h */
     PV_DEVICE_BLOCK = 2,       /* full/native/block_state.h */
     PV_DEVICE_APIC = 3,        /* full/native/apic_state.h */
-    PV_DEVICES = 8
+    PV_DEVICE_PIC = 4,         /* full/native/pic_state.h */
+    PV_DEVICE_IOAPIC = 5,      /* full/native/ioapic_state.h */
+    PV_DEVICE_PIT = 6,         /* full/native/timer_state.h */
+    PV_DEVICE_RTC = 7,         /* full/native/rtc_state.h */
+    PV_DEVICE_I8042 = 8,       /* full/native/platform_state.h */
+    PV_DEVICE_PLATFORM = 9,    /* full/native/platform_state.h */
+    PV_DEVICE_DEADLINES = 10,  /* full/native/deadlines_state.h */
+    PV_DEVICES = 16
 };
 
 /* What a shadow entry may be (pv_shadow_fill): what the guest's tables allow now, and what was attempted. */
@@ -226,7 +233,7 @@ typedef struct pv_vcpu {
     uint64_t null_ss_repairs;  /* [S] */
     pv_exit exit;              /* [S], its answer fields [H] */
     uint64_t deadline_ns;      /* [H] virtual time of the next DEADLINE exit */
-    void *device[8];           /* [H] by enum pv_device; NULL: its native handlers do not serve */
+    void *device[16];          /* [H] by enum pv_device; NULL: its native handlers do not serve */
     pv_counter counters[57];   /* [S] by reason */
     uint64_t exits_total;      /* [S] */
     pv_registers *regs;        /* [S] valid while the vCPU is stopped or inside an exit */

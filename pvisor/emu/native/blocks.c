@@ -62,6 +62,16 @@ static void deliver_interrupt(struct engine *e, uint64_t address)
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &e->v.regs->rip); /* leave the block that was about to begin */
 }
 
+/* The controllers name the vector, natively or by Python, which then injects it. */
+static void interrupt_at_block(struct engine *e, uint64_t address)
+{
+    native_handler *acknowledge = e->native[PV_EXIT_EVENT_WINDOW];
+    if (acknowledge && !nmi_due(e) && acknowledge(e))
+        deliver_interrupt(e, address);
+    else
+        stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+}
+
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
@@ -72,9 +82,9 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
     else if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         stop_at_block(e, PV_EXIT_KICK, address);
     else if (may_interrupt(e))
-        stop_at_block(e, PV_EXIT_EVENT_WINDOW, address);
+        interrupt_at_block(e, address);
     else if (v->insns + v->idle_ns >= v->deadline_ns)
-        stop_at_block(e, PV_EXIT_DEADLINE, address);
+        at_deadline(e, address, look_up);
     else if (v->insns + e->block.insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {

@@ -8,6 +8,7 @@
  *   blocks.c      the block hook: counting, limits, external interrupts
  *   events.c      exceptions, INT n, SYSCALL, SYSENTER
  *   access.c      I/O ports by privilege, devices' memory
+ *   devices.c     the local APIC's native handlers
  *   sites.c       RDMSR, WRMSR and MOV CR8 of what the engine lacks
  *   walk.c        the guest's own page tables
  */

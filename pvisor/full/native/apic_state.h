@@ -24,5 +24,10 @@ typedef struct pv_apic {
     uint32_t isr[8];           /* one bit a vector */
     uint32_t tmr[8];
     uint32_t irr[8];
+    uint32_t lint[2];          /* the level of each pin */
+    uint32_t virtual_wire;     /* an 8259's request that comes by the I/O APIC */
+    uint32_t count;            /* of the timer, at since_ns; 0: stopped */
+    uint32_t deadline;         /* the number of the timer's own deadline */
+    uint64_t since_ns;
 } pv_apic;
 #endif

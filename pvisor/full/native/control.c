@@ -3,6 +3,7 @@
  * MOV to and from CR0, CR2, CR3 and CR4, and CLTS, in C, where paging goes on as it is (full/control.py). CR8 is
  * the local APIC's, so Python does it.
  */
+#include "full/native/controllers.h"
 #include "full/native/cpu.h"
 
 /* Bits of CR0 with which a change neither begins nor ends anything: MP EM TS NE AM. */
@@ -62,6 +63,18 @@ static bool write_cr4(struct engine *e, uint64_t value)
     return true;
 }
 
+/* CR8: bits 7 to 4 of the local APIC's task priority; writing it clears the lower four (SDM 3A 10.8.6.1). */
+static bool write_cr8(struct engine *e, uint64_t value)
+{
+    pv_apic *apic = e->v.device[PV_DEVICE_APIC];
+    if (!apic || value >> 4)
+        return false;
+    apic->tpr = (uint32_t)value << 4;
+    apic_update(apic);
+    follow_apic(e, apic);
+    return true;
+}
+
 static bool write_control(struct engine *e, uint32_t number, uint64_t value)
 {
     switch (number) {
@@ -69,6 +82,7 @@ static bool write_control(struct engine *e, uint32_t number, uint64_t value)
     case 2: cpu_of(e)->cr2 = value; return true;
     case 3: return write_cr3(e, value);
     case 4: return write_cr4(e, value);
+    case 8: return write_cr8(e, value);
     default: return false;
     }
 }
@@ -76,11 +90,13 @@ static bool write_control(struct engine *e, uint32_t number, uint64_t value)
 static bool read_control(struct engine *e, uint32_t number, uint64_t *value)
 {
     const pv_cpu *c = cpu_of(e);
+    const pv_apic *apic = e->v.device[PV_DEVICE_APIC];
     switch (number) {
     case 0: *value = c->cr0; return true;
     case 2: *value = c->cr2; return true;
     case 3: *value = c->cr3; return true;
     case 4: *value = c->cr4; return true;
+    case 8: *value = apic ? apic->tpr >> 4 : 0; return apic;
     default: return false;
     }
 }

@@ -3,6 +3,7 @@
  * Events through the guest's IDT in C: exceptions that are the guest's own, INT n, and interrupts of devices, in
  * the plain case (SDM 3A chapter 6). The twin, full/interrupts.py, knows what happens when a delivery faults.
  */
+#include "full/native/controllers.h"
 #include "full/native/cpu.h"
 
 enum { INTERRUPT_GATE = 14, TRAP_GATE = 15, GATE_PRESENT = 0x80 };
@@ -207,19 +208,32 @@ static bool soft_int(struct engine *e)
     return true;
 }
 
-/* A device's interrupt, at a block boundary with IF set. */
-static bool event_window(struct engine *e)
+static bool deliver_vector(struct engine *e, uint32_t vector)
 {
-    const struct event event = {e->v.exit.vector, 0, false, false, e->v.exit.rip};
+    const struct event event = {vector, 0, false, false, e->v.exit.rip};
     return is_pc(e) && deliver(e, &event);
 }
 
-/* The interrupt controller, which is Python's, has named the vector. */
+/* A device's interrupt, with IF set. Where the delivery is not plain, the controllers are asked anew by Python. */
+static bool event_window(struct engine *e)
+{
+    struct controllers c;
+    uint32_t vector;
+    if (!acknowledge_natively(e, &c, &vector))
+        return false;
+    if (!deliver_vector(e, vector)) {
+        take_back(&c);
+        return false;
+    }
+    follow_apic(e, c.apic);
+    return true;
+}
+
+/* The interrupt controller has named the vector to Python. */
 int pv_deliver_interrupt(pv_vcpu *v, uint32_t vector)
 {
     struct engine *e = (struct engine *)v;
-    v->exit.vector = vector;
-    return e->native[PV_EXIT_EVENT_WINDOW] && e->native[PV_EXIT_EVENT_WINDOW](e) ? 0 : -1;
+    return e->native[PV_EXIT_EVENT_WINDOW] && deliver_vector(e, vector) ? 0 : -1;
 }
 
 const struct native full_interrupts_natives[] = {
