@@ -13,17 +13,17 @@
 
 enum {
     TRAPPING = 0xf4,   /* HLT */
-    N_BEFORE = 12,
-    N_BEHIND = 15,     /* the rest of the instruction, and what follows */
+    N_BEFORE = 32,
+    N_BEHIND = 32,     /* the rest of the instruction, and what follows */
     N_BYTES = N_BEFORE + 1 + N_BEHIND,
-    N_TELLING = 6,     /* so many in a row must be equal that say something: no zeros, no HLT */
+    N_TELLING = 16,    /* so many must say something: no zeros, no HLT */
     N_PATTERNS = 4096  /* a guest with more patches has the oldest forgotten */
 };
 
 /* What stands before, at and behind the first byte of an instruction. */
 struct pattern {
     uint64_t physical;
-    uint8_t bytes[N_BYTES], is_known[N_BYTES], n_instruction;
+    uint8_t bytes[N_BYTES], is_known[N_BYTES];
 };
 
 struct patterns {
@@ -53,10 +53,10 @@ static void look_around(struct engine *e, uint64_t linear, struct pattern *p)
 }
 
 /* The frame's patch at this place is new. */
-void remember_around(struct engine *e, uint64_t linear, uint32_t n_instruction)
+void remember_around(struct engine *e, uint64_t linear)
 {
     struct shadow *s = e->shadow;
-    struct pattern found = {.n_instruction = (uint8_t)n_instruction};
+    struct pattern found = {0};
     if (!s->patterns && !(s->patterns = calloc(1, sizeof *s->patterns)))
         return;
     struct patterns *p = s->patterns;
@@ -74,30 +74,19 @@ void remember_around(struct engine *e, uint64_t linear, uint32_t n_instruction)
 }
 
 /*
- * How many bytes in a row are the same, from one on: upwards, or downwards. Any byte of a copy may be HLT, because
- * its own instruction may have been replaced before it was copied; such a byte says nothing.
+ * All that is known of both must be the same: code that differs in nothing but an HLT is not rare where macros made it.
+ * Any byte of a copy may be HLT, because its own instruction may have been replaced before it was copied.
  */
-static uint32_t n_same(const struct pattern *copy, const struct pattern *known, uint32_t from, int step,
-                       uint32_t *n_telling)
-{
-    uint32_t n = 0;
-    for (uint32_t i = from; i < N_BYTES && copy->is_known[i] && known->is_known[i]; i += (uint32_t)step, n++) {
-        if (copy->bytes[i] == TRAPPING)
-            continue;
-        if (copy->bytes[i] != known->bytes[i])
-            break;
-        *n_telling += copy->bytes[i] != 0;
-    }
-    return n;
-}
-
-/* The rest of the instruction, at least one byte behind it, and enough on both sides. */
 static bool is_copy(const struct pattern *copy, const struct pattern *known)
 {
     uint32_t n_telling = 0;
-    if (n_same(copy, known, N_BEFORE + 1, 1, &n_telling) < known->n_instruction)
-        return false;
-    n_same(copy, known, N_BEFORE - 1, -1, &n_telling);
+    for (uint32_t i = 0; i < N_BYTES; i++) {
+        if (!copy->is_known[i] || !known->is_known[i] || copy->bytes[i] == TRAPPING)
+            continue;
+        if (copy->bytes[i] != known->bytes[i])
+            return false;
+        n_telling += copy->bytes[i] != 0;
+    }
     return n_telling >= N_TELLING;
 }
 

@@ -108,13 +108,13 @@ bool replace_byte(struct engine *e, uint64_t physical, uint8_t original)
     return true;
 }
 
-static bool patch(struct engine *e, uint64_t linear, uint32_t n_bytes)
+static bool patch(struct engine *e, uint64_t linear)
 {
     uint64_t physical, rights;
     if (!walk(e, linear, &physical, &rights) || physical >= e->ram_bytes ||
         !replace_byte(e, physical, e->ram[physical]))
         return false;
-    remember_around(e, linear, n_bytes);
+    remember_around(e, linear);
     return true;
 }
 
@@ -136,7 +136,7 @@ bool patch_block(struct engine *e, uint64_t address, uint32_t size)
         if (!length)
             break;
         if (is_sensitive(code + at, length, &view))
-            patched |= patch(e, address + at, length);
+            patched |= patch(e, address + at);
         at += length;
     }
     if (patched)

@@ -217,7 +217,7 @@ bool replace_byte(struct engine *e, uint64_t physical, uint8_t original);
 uint8_t original_byte(struct engine *e, uint64_t linear, const uint8_t *host);
 
 /* --- copies.c */
-void remember_around(struct engine *e, uint64_t linear, uint32_t n_instruction);
+void remember_around(struct engine *e, uint64_t linear);
 uint8_t original_of_copy(struct engine *e, uint64_t linear);
 
 /* --- loops.c */

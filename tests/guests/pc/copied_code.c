@@ -7,7 +7,7 @@
 #include "user.h"
 
 extern const uint8_t kernel_begin[], kernel_end[], user_begin[], user_end[], halt_begin[], halt_end[];
-__asm__(".text\n"
+__asm__(".text\n.fill 48, 1, 0x90\n"
         "kernel_begin: pushf; pop %" AX "; and $0x3200, %eax; mov %eax, %ecx\n"
         "  push $0x3202; popf; pushf; pop %" AX "; and $0x3200, %eax; push $2; popf; shl $4, %ecx; add %eax, %ecx\n"
         "  smsw %eax; and $0x3f, %eax; shl $8, %ecx; add %eax, %ecx\n"
@@ -15,23 +15,25 @@ __asm__(".text\n"
         "  sub $16, %" SP "; sidt (%" SP "); movzwl (%" SP "), %eax; add $16, %" SP "; add %eax, %ecx\n"
         "  push $0x10; pop %" AX "; verr %ax; setz %al; movzbl %al, %eax; add %eax, %ecx\n"
         "  mov %ecx, result; ret\n"
-        "kernel_end: .skip 16\n"
+        "kernel_end: .fill 48, 1, 0x90\n"
         "user_begin: pushf; pop %" AX "; and $0x3200, %eax; mov %eax, %ecx; mov $0xe9, %edx; in %dx, %al\n"
         "  movzbl %al, %eax; add %eax, %ecx; mov %ds, %eax; verw %ax; setz %al; movzbl %al, %eax; add %eax, %ecx\n"
         "  mov %ecx, result; ret\n"
-        "user_end: .skip 16\n"
+        "user_end: .fill 48, 1, 0x90\n"
         "halt_begin: mov $1, %eax; mov $2, %ecx; mov $3, %edx; sti; hlt; cli; inc %eax; add %ecx, %eax\n"
         "  mov %eax, result; ret\n"
         "halt_end: .skip 16");
 
 static uint8_t area[16 * PAGE] __attribute__((aligned(PAGE)));
 
+enum { AROUND = 40 }; /* what stands around it is copied, too */
+
 static const void *copy(uint8_t *to, const void *from, word n)
 {
     const uint8_t *bytes = from;
-    for (word i = 0; i < n; i++)
-        ((volatile uint8_t *)to)[i] = bytes[i];
-    return to;
+    for (word i = 0; i < n + 2 * AROUND; i++)
+        ((volatile uint8_t *)to)[i] = (bytes - AROUND)[i];
+    return to + AROUND;
 }
 
 static word run(const void *at, bool in_ring_3)
@@ -55,13 +57,13 @@ static void chain(const char *name, const uint8_t *begin, const uint8_t *end, bo
     print(name);
     show("", right);
     for (unsigned i = 0; i < 8; i++) { /* each copied from the last, some to another place in the page */
-        at = copy(area + (i + 1) * PAGE + (i & 2 ? 77 * i : (word)begin % PAGE), at, n);
+        at = copy(area + (i + 1) * PAGE + (i & 2 ? 77 * i : ((word)begin - AROUND) % PAGE), at, n);
         good += run(at, in_ring_3) == right;
     }
     show("  copies that do the same, of 8", good);
     good = 0;
     for (unsigned i = 0; i < 24; i++) { /* across two pages */
-        at = copy(area + (in_ring_3 ? 12 : 14) * PAGE - 1 - i * (n - 1) / 24, begin, n);
+        at = copy(area + (in_ring_3 ? 12 : 14) * PAGE - AROUND - 1 - i * (n - 1) / 24, begin, n);
         good += run(at, in_ring_3) == right;
     }
     show("  across two pages, of 24", good);
