@@ -76,6 +76,8 @@ class Breakpoints:
     def update(self) -> None:
         """DR0 to DR3, DR7 or CR4.DE have changed."""
         dr, v = self._state.dr, self._vcpu.v
+        if not dr[7] & DR7_ENABLES and not v.debugging:
+            return
         kinds = [dr[7] >> 16 + 4 * i & 3 if dr[7] >> 2 * i & 3 else None for i in range(4)]
         code = tuple(dr[i] if kinds[i] == EXECUTED else -1 for i in range(4))
         if code != self._code:

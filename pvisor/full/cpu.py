@@ -206,6 +206,7 @@ class FullWing:
     def _debug_trap(self, dr6: int) -> None:
         """#DB after an instruction (SDM 3B 18.3.1.4)."""
         self._debug.enter(dr6)
+        self.interrupts.end_resume()
         self.interrupts.raise_fault(GuestFault(DB), self._vcpu.regs.rip)
 
     def _reflect(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

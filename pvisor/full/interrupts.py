@@ -88,6 +88,10 @@ class Interrupts:
         """RFLAGS.RF is set: no breakpoint at the next instruction. `n_retiring`: 1 if this one retires."""
         self._vcpu.v.rf_insns = self._vcpu.v.insns + n_retiring
 
+    def end_resume(self) -> None:
+        """RFLAGS.RF is cleared: the instruction that it was for has run."""
+        self._vcpu.v.rf_insns = U64_MAX
+
     def raise_fault(self, fault: GuestFault, return_rip: int) -> None:
         """Deliver an exception. Raises DomainCrash on a triple fault, naming the whole chain."""
         self._check_progress(fault)
@@ -180,7 +184,7 @@ class Interrupts:
             stack, rsp = self.protected_stack(cpl)
         self._segments.check_target(descriptor, target)
         self._segments.set_accessed(descriptor)
-        rflags = self.rflags
+        rflags = self.rflags & ~RFLAGS_RF if soft else self.rflags  # INT n has run: RF was for it
         words = [return_rip, self._selector(CS), rflags]
         if long or stack is not None:
             words += [self._vcpu.regs.gpr[RSP], self._selector(SS)]

@@ -159,7 +159,8 @@ class TaskSwitcher:
         tr = self._state.tr
         old = self._segments.find_descriptor(tr.selector) if tr.selector & 0xFFFC else None
         self._reserve(target, old, way)
-        flags = self._save(rip, way)
+        flags = self._interrupts.rflags & ~(RFLAGS_RF if n_retiring else 0)
+        self._save(rip, flags & ~RFLAGS_NT if way is Way.RETURN else flags)
         if old is not None and way is not Way.CALL:
             self._mark(old, busy=False)
         if way is Way.CALL:
@@ -203,20 +204,17 @@ class TaskSwitcher:
         for at in places:
             self._paging.tables.walk(at, WRITE)
 
-    def _save(self, rip: int, way: Way) -> int:
-        """The old task's registers into its TSS, but for CR3 and LDTR. Gives its flags."""
-        flags = self._interrupts.rflags
-        saved = flags & ~RFLAGS_NT if way is Way.RETURN else flags
+    def _save(self, rip: int, flags: int) -> None:
+        """The old task's registers into its TSS, but for CR3 and LDTR."""
         tr, gpr = self._state.tr, self._vcpu.regs.gpr
         layout = TSS_32 if tr.flags >> 8 & 8 else TSS_16
         mask = U32_MAX if layout is TSS_32 else 0xFFFF
-        words = [word & mask for word in (rip, saved, *gpr[0:8])]
+        words = [word & mask for word in (rip, flags, *gpr[0:8])]
         self._paging.write_virtual(tr.base + layout.registers_at, layout.registers.pack(*words))
         for i in range(layout.n_segments):
             selector = self._vcpu.segment(i).selector & 0xFFFF
             at = tr.base + layout.segments_at + layout.segment_step * i
             self._paging.write_virtual(at, selector.to_bytes(2, "little"))
-        return flags
 
     def _mark(self, tss: Descriptor, *, busy: bool) -> None:
         flags = tss.flags | BUSY if busy else tss.flags & ~BUSY

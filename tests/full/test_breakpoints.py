@@ -139,3 +139,14 @@ def test_they_work_with_every_remedy(tmp_path: Path, bits: int, remedy: str) -> 
     elf = pc.build("breakpoints", bits, tmp_path)
     result = run_domain(DomainConfig(elf, "full", remedy=remedy, max_insns=5_000_000))
     assert result.output.decode() == (pc.GUESTS / f"breakpoints-{bits}.txt").read_text()
+
+
+@pytest.mark.parametrize("natives", [(), ("soft_int", "iret")], ids=["python", "native"])
+def test_rf_ends_with_int_n(natives: tuple[str, ...]) -> None:
+    """The frame is not to exempt the instruction behind it."""
+    gates = {0x31: (KERNEL + 0x100, 8, 0x8E, 0)}
+    rig = WingRig(Start(b"\xcd\x31\x90\xf4", gates=gates))
+    rig.wing.interrupts.resume(0)
+    assert rig.run(natives) == "HLT" and rig.vcpu.exit.rip == KERNEL + 0x100
+    assert not rig.memory.read_u64_or_0(rig.vcpu.regs.gpr[RSP] + 16) & 1 << 16
+    rig.close()

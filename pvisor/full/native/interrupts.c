@@ -147,7 +147,7 @@ static bool deliver(struct engine *e, const struct event *event)
         return false;
     if (!can_hold(e, &to.code, to.target))
         return false;
-    uint64_t rflags = guest_rflags(e);
+    uint64_t rflags = guest_rflags(e) & ~(event->soft ? (uint64_t)RFLAGS_RF : 0); /* INT n has run: RF was for it */
     uint32_t n = make_frame(e, event, &to, rflags, words);
     if (!push_frame(e, &to, words, n))
         return false;
