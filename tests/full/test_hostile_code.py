@@ -73,3 +73,19 @@ def test_no_output_hides_behind_them(machine: HostileMachine, covering: bytes, b
     machine.run(50)
     assert machine.vcpu.regs.rip - 1 - HANDLER in (GP, UD)
     assert machine.vcpu.v.counters[ExitReason.IO_OUT].count == 0
+
+
+def test_a_patch_that_a_mixed_page_loses_is_forgotten(machine: HostileMachine) -> None:
+    """Code that stores into its own frame may do so without a fault: also over a patch."""
+    store = b"\xc6\x04\x25"  # mov byte [address], value
+    pushf = CODE + 8
+    code = store + (CODE + 0x800).to_bytes(4, "little") + b"\x01" + b"\x9c\x58"  # and pushf; pop
+    code += store + pushf.to_bytes(4, "little") + b"\x90" + b"\xf4"
+    enter_user(machine, 64, code)
+    machine.enter(bits=64, cr3=TABLES)
+    machine.vcpu.regs.gpr[4] = STACK
+    assert machine.run(50).ended_by is EndedBy.IDLE
+    assert machine.memory.read(pushf, 1) == b"\x90"
+    machine.wing.paging.drop_all()
+    assert machine.vcpu.patches[0] == 0
+    machine.check()

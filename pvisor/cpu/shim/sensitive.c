@@ -100,10 +100,12 @@ bool replace_byte(struct engine *e, uint64_t physical, uint8_t original)
     uint32_t frame = (uint32_t)(physical / PAGE_BYTES);
     if (!s->originals[frame] && !(s->originals[frame] = calloc(1, PAGE_BYTES)))
         return false;
-    s->originals[frame][physical & (PAGE_BYTES - 1)] = original;
+    uint8_t *at = &s->originals[frame][physical & (PAGE_BYTES - 1)];
+    if (!*at) /* else a store into a mixed page has replaced the patch */
+        e->n_patches++;
+    *at = original;
     s->flags[frame] |= FRAME_PATCHED;
     e->ram[physical] = TRAPPING;
-    e->n_patches++;
     e->n_patches_ever++;
     return true;
 }
@@ -159,6 +161,18 @@ void undo_patches(struct engine *e, uint32_t frame)
     }
     free(originals);
     s->originals[frame] = NULL;
+}
+
+/* Stores into the frame while it was mixed may have replaced patches: those are no more. */
+void drop_overwritten_patches(struct engine *e, uint32_t frame)
+{
+    uint8_t *originals = e->shadow->originals[frame];
+    const uint8_t *page = e->ram + frame * PAGE_BYTES;
+    for (uint32_t i = 0; originals && i < PAGE_BYTES; i++)
+        if (originals[i] && page[i] != TRAPPING) {
+            originals[i] = 0;
+            e->n_patches--;
+        }
 }
 
 /* The first byte of the instruction at which an HLT has trapped. `host`: where it is, or NULL. */

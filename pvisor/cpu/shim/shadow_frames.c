@@ -75,6 +75,7 @@ static void drop_mixed(struct engine *e, uint32_t i)
         if (mixed->root == s->current)
             flush_page(e, mixed->page);
     }
+    drop_overwritten_patches(e, mixed->frame);
     s->mixed[i] = s->mixed[--s->n_mixed];
 }
 

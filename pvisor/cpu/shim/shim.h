@@ -213,6 +213,7 @@ static inline bool in_64bit_code(struct engine *e)
 void close_shadow(struct engine *e);
 bool patch_block(struct engine *e, uint64_t address, uint32_t size);
 void undo_patches(struct engine *e, uint32_t frame);
+void drop_overwritten_patches(struct engine *e, uint32_t frame);
 bool replace_byte(struct engine *e, uint64_t physical, uint8_t original);
 uint8_t original_byte(struct engine *e, uint64_t linear, const uint8_t *host);
 
