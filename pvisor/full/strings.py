@@ -65,7 +65,8 @@ def run_string(run: Operands, *, stepping: bool) -> bool:
     act, indices, watches_zf = _STRINGS[run.insn.opcode[0] & 0xFE]
     width = run.insn.address_bytes
     size = run.size_bytes(0)
-    step = -size if run.flags & DF else size
+    rflags = run.flags
+    step = -size if rflags & DF else size
     counter = NAMES[RCX, width]
     is_repeated = bool(run.insn.repeat)
     left = read_register(run.vcpu, counter) if is_repeated else 1

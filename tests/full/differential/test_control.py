@@ -43,7 +43,7 @@ def with_register(draw: Draw, made: Start, opcode: int, number: int) -> None:
     made.code = rex + bytes((0x0F, opcode, mod | number << 3 | RCX))
 
 
-@examples(150)
+@examples(60)
 @given(st.data())
 def test_reads(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -52,7 +52,7 @@ def test_reads(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(250)
+@examples(120)
 @given(st.data())
 def test_cr0(pair: Pair, data: st.DataObject) -> None:
     """Paging begins with the mode that CR3, CR4 and EFER say, and ends."""
@@ -73,7 +73,7 @@ def test_cr0(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(100)
+@examples(40)
 @given(st.data())
 def test_cr2(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -83,7 +83,7 @@ def test_cr2(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(150)
+@examples(60)
 @given(st.data())
 def test_cr3(pair: Pair, data: st.DataObject) -> None:
     """Other tables, that lead to the same code; and what is read through them."""
@@ -99,7 +99,7 @@ def test_cr3(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(150)
+@examples(80)
 @given(st.data())
 def test_cr4(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -112,7 +112,7 @@ def test_cr4(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(250)
+@examples(120)
 @given(st.data())
 def test_debug_registers(pair: Pair, data: st.DataObject) -> None:
     """Not DR7 with a breakpoint enabled, which `full` refuses."""

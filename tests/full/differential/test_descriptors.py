@@ -54,7 +54,7 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-@examples(500)
+@examples(250)
 @given(st.data())
 def test_questions(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -80,7 +80,7 @@ def null_ss(made: Start, selector: int) -> bool:
     return not selector & 0xFFFC and made.bits == 64 and selector & 3 != made.cpl
 
 
-@examples(500)
+@examples(200)
 @given(st.data())
 def test_mov_to_a_segment_register(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -95,7 +95,7 @@ def test_mov_to_a_segment_register(pair: Pair, data: st.DataObject) -> None:
 POPS = {"es": b"\x07", "ss": b"\x17", "ds": b"\x1f", "fs": b"\x0f\xa1", "gs": b"\x0f\xa9"}
 
 
-@examples(300)
+@examples(150)
 @given(st.data())
 def test_pop_of_a_segment_register(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -111,7 +111,7 @@ def test_pop_of_a_segment_register(pair: Pair, data: st.DataObject) -> None:
 FAR_LOADS = {"les": b"\xc4", "lds": b"\xc5", "lss": b"\x0f\xb2", "lfs": b"\x0f\xb4", "lgs": b"\x0f\xb5"}
 
 
-@examples(300)
+@examples(150)
 @given(st.data())
 def test_far_pointers(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -128,7 +128,7 @@ def test_far_pointers(pair: Pair, data: st.DataObject) -> None:
         pair.check(made)
 
 
-@examples(200)
+@examples(80)
 @given(st.data())
 def test_segment_registers_are_read_back(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

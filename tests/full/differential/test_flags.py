@@ -28,13 +28,13 @@ def drawn_start(draw: Draw, code: bytes) -> Start:
     return made
 
 
-@examples(150)
+@examples(80)
 @given(st.data())
 def test_pushf(pair: Pair, data: st.DataObject) -> None:
     pair.check(drawn_start(Draw(data), b"\x9c"))
 
 
-@examples(250)
+@examples(150)
 @given(st.data())
 def test_popf(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -44,7 +44,7 @@ def test_popf(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(60)
+@examples(40)
 @given(st.data())
 def test_cli_and_sti(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

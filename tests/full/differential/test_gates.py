@@ -64,7 +64,7 @@ def known_wrong(made: Start, vector: int) -> bool:
     return both_widths(made, entry) or beyond_limit(made, entry, target)
 
 
-@examples(1000)
+@examples(350)
 @given(st.data())
 def test_gates(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

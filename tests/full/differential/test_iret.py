@@ -29,7 +29,7 @@ from tests.full.differential.targets import (
 VM, VIF_VIP = 1 << 17, 3 << 19
 
 
-@examples(1000)
+@examples(400)
 @given(st.data())
 def test_iret(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

@@ -52,7 +52,7 @@ def drawn_start(draw: Draw, modes: list[Mode]) -> Start:
     return made
 
 
-@examples(300)
+@examples(120)
 @given(st.data())
 def test_syscall(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -62,7 +62,7 @@ def test_syscall(pair: Pair, data: st.DataObject) -> None:
         pair.check(made)
 
 
-@examples(400)
+@examples(200)
 @given(st.data())
 def test_sysret(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -76,7 +76,7 @@ def test_sysret(pair: Pair, data: st.DataObject) -> None:
         pair.check(made)
 
 
-@examples(300)
+@examples(120)
 @given(st.data())
 def test_sysenter(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -85,7 +85,7 @@ def test_sysenter(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(300)
+@examples(150)
 @given(st.data())
 def test_sysexit(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

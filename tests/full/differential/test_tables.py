@@ -43,7 +43,7 @@ def at_rbx(draw: Draw, made: Start, opcode: bytes, reg: int) -> bytes:
     return (b"\x67" if made.bits == 16 else b"") + code + operand
 
 
-@examples(250)
+@examples(120)
 @given(st.data())
 def test_stores_of_tables(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -52,7 +52,7 @@ def test_stores_of_tables(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(250)
+@examples(120)
 @given(st.data())
 def test_stores_of_selectors_and_of_cr0(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -68,7 +68,7 @@ def test_stores_of_selectors_and_of_cr0(pair: Pair, data: st.DataObject) -> None
     pair.check(made, undefined=(RCX, ~0xFFFF) if reg == 4 and made.bits != 64 else None)
 
 
-@examples(250)
+@examples(120)
 @given(st.data())
 def test_loads_of_tables(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -84,7 +84,7 @@ def test_loads_of_tables(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(300)
+@examples(150)
 @given(st.data())
 def test_loads_of_selectors(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -107,7 +107,7 @@ def test_loads_of_selectors(pair: Pair, data: st.DataObject) -> None:
     pair.check(made)
 
 
-@examples(150)
+@examples(60)
 @given(st.data())
 def test_lmsw_and_clts(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

@@ -44,7 +44,7 @@ def far_pointer(draw: Draw, made: Start, selector: int, target: int, is_call: bo
     made.code = (b"\x67" if made.bits == 16 else b"") + prefix + bytes((0xFF, 0x1B if is_call else 0x2B))
 
 
-@examples(500)
+@examples(250)
 @given(st.data())
 def test_jmp_and_call(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -62,7 +62,7 @@ def test_jmp_and_call(pair: Pair, data: st.DataObject) -> None:
         pair.check(made)
 
 
-@examples(500)
+@examples(250)
 @given(st.data())
 def test_call_gates(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -100,7 +100,7 @@ def test_call_gates(pair: Pair, data: st.DataObject) -> None:
         pair.check(made)
 
 
-@examples(600)
+@examples(250)
 @given(st.data())
 def test_far_return(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)

@@ -35,7 +35,7 @@ def drawn_start(draw: Draw) -> Start:
     return made
 
 
-@examples(400)
+@examples(200)
 @given(st.data())
 def test_in_and_out(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
@@ -57,7 +57,7 @@ def is_allowed(made: Start, size: int) -> bool:
     return not int.from_bytes(made.changes[image.TSS + at], "little") >> ioport % 8 & (1 << size) - 1
 
 
-@examples(600)
+@examples(250)
 @given(st.data())
 def test_strings(pair: Pair, data: st.DataObject) -> None:
     draw = Draw(data)
