@@ -325,7 +325,7 @@ class FullWing:
         return after
 
     def _sysret(self, exit: Exit, insn: Instruction, next_rip: int) -> None:
-        """SYSRET: TF is looked at behind it, as if SYSCALL had just ended (AMD APM 3, SYSRET)."""
+        """SYSRET: TF is looked at behind it, as if SYSCALL had just ended; so do CPUs and the engine."""
         self._calls.sysret(exit, insn, next_rip)
         exit.stepping = self._vcpu.rflags & RFLAGS_TF != 0
 
