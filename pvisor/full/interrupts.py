@@ -89,8 +89,12 @@ class Interrupts:
         self._vcpu.v.rf_insns = self._vcpu.v.insns + n_retiring
 
     def end_resume(self) -> None:
-        """RFLAGS.RF is cleared: the instruction that it was for has run."""
-        self._vcpu.v.rf_insns = U64_MAX
+        """An instruction has run, and is about to retire: RFLAGS.RF is cleared, unless it has set RF itself.
+
+        Then it is in the frame of a trap behind it (SDM 3B 18.3.1.1).
+        """
+        v = self._vcpu.v
+        v.rf_insns = v.insns if v.rf_insns == v.insns + 1 else U64_MAX
 
     def raise_fault(self, fault: GuestFault, return_rip: int) -> None:
         """Deliver an exception. Raises DomainCrash on a triple fault, naming the whole chain."""
