@@ -16,11 +16,10 @@ from pvisor.cpu.vcpu import CS, Exit
 from pvisor.full.interrupts import Interrupts
 from pvisor.full.paging import DeviceAccess, Ring, ShadowPaging
 from pvisor.full.segments import DEFAULT_BIG, LONG
-from pvisor.full.state import GP, GuestFault
+from pvisor.full.state import GP, GuestFault, is_canonical
 from pvisor.full.walk import FETCH, USER_FETCH
 from pvisor.machine.memory import PAGE_BYTES
 
-U32_MAX = 0xFFFF_FFFF
 U64_MAX = (1 << 64) - 1
 
 
@@ -38,17 +37,21 @@ class InstructionFetch:
 
         True: there is more to run it again with, or the guest has got its #PF. False: there is no rest.
         """
-        if exit.vector != GP or exit.n_insn >= MAX_INSN_BYTES:
+        if exit.vector != GP or not 0 < exit.n_insn < MAX_INSN_BYTES:
             return False
         segment = self._vcpu.segment(CS)
         mode64 = bool(segment.flags & LONG)
-        linear = exit.rip if mode64 else exit.rip + segment.base & U32_MAX
-        rest = linear + exit.n_insn & (U64_MAX if mode64 else U32_MAX)
+        linear = exit.rip if mode64 else exit.rip + segment.base
+        rest = linear + exit.n_insn & U64_MAX  # as the engine fetches, which does not wrap at 4 GiB
         bits = 64 if mode64 else 32 if segment.flags & DEFAULT_BIG else 16
-        if rest % PAGE_BYTES or decode(bytes(exit.insn[0 : exit.n_insn]), bits) is not None:
+        if rest % PAGE_BYTES or (mode64 and not is_canonical(rest)):
+            return False
+        if decode(bytes(exit.insn[0 : exit.n_insn]), bits) is not None:
             return False
         try:
             self._paging.fill(rest, USER_FETCH if self._ring.cpl else FETCH, linear)
+            if self._vcpu.translate(rest) is None:
+                return False  # it would raise the same #GP for ever
             exit.reason = ExitReason.SHADOW_FILL
         except GuestFault as fault:
             self._interrupts.raise_fault(fault, exit.rip)

@@ -72,3 +72,9 @@ def test_a_page_fault_of_the_rest_comes_first(machine: HostileMachine, first: by
 def test_a_whole_instruction_needs_no_second_page(machine: HostileMachine) -> None:
     machine.words(TABLES + 0x3000 + 8 * (SECOND >> 12), 0)
     assert run(machine, RDMSR, SECOND - 2, 3) == GP
+
+
+@pytest.mark.parametrize("cpl", (0, 3))
+def test_code_that_is_nowhere_is_not_fetched_for_ever(machine: HostileMachine, cpl: int) -> None:
+    beyond = 0x8000_0000_0000  # not canonical
+    assert run(machine, b"\x48\xb8" + beyond.to_bytes(8, "little") + b"\xff\xe0", SECOND, cpl) == GP
