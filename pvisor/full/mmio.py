@@ -57,7 +57,8 @@ class MmioEmulation:
         self._space.begin(run.mode64)
         try:
             if is_string(run):
-                return next_rip if run_string(run, stepping=bool(exit.stepping)) else exit.rip
+                traps = bool(exit.stepping or self._vcpu.v.debugging)
+                return next_rip if run_string(run, stepping=traps) else exit.rip
             act = _act_of(insn)
             if act is not None:
                 act(run)

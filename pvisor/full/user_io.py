@@ -105,7 +105,7 @@ class UserIo:
         gpr[index] = _stepped(gpr[index], step, mask)
         if repeats:
             gpr[RCX] = _stepped(gpr[RCX], -1, mask)
-        is_last = n == 1 and exit.stepping  # else there is one more look at the count, as in the engine
+        is_last = n == 1 and (exit.stepping or self._vcpu.v.debugging)  # else the engine looks at the count
         return next_rip if is_last or not repeats else exit.rip
 
     def _linear(self, insn: Instruction, is_out: bool, offset: int) -> int:

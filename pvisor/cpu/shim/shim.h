@@ -29,7 +29,6 @@
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-
 /* Engine-physical address of the hypervisor's own frames; guest RAM begins at 0. */
 #define HV_BASE (1ull << 38)
 #define PAGE_BYTES 4096ull
@@ -227,7 +226,6 @@ bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);
 void let_tlb_grow(struct engine *e);
-
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
 

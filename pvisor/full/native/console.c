@@ -34,7 +34,7 @@ static void update(pv_uart *uart, struct controllers *c)
     set_isa_line(c, UART_IRQ, cause != IIR_NONE && uart->mcr & MCR_OUT2);
 }
 
-/* The receiver has been looked at for as long as this holds. */
+/* The receiver is to be looked at before its state is shown. */
 static bool is_receiver_due(struct engine *e, const pv_uart *uart)
 {
     return uart->ier & IER_RECEIVED && e->v.exit.virtual_ns >= uart->look_ns;
