@@ -57,8 +57,7 @@ class MmioEmulation:
         self._space.begin(run.mode64)
         try:
             if is_string(run):
-                traps = bool(exit.stepping or self._vcpu.v.debugging)
-                return next_rip if run_string(run, stepping=traps) else exit.rip
+                return next_rip if run_string(run, stepping=bool(exit.stepping)) else exit.rip
             act = _act_of(insn)
             if act is not None:
                 act(run)
