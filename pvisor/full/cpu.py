@@ -171,6 +171,7 @@ class FullWing:
                 after = emulation(exit, insn, next_rip)
             except GuestFault as fault:
                 self._debug.take_hits()
+                self._vcpu.show_code(exit.rip)  # a kernel may emulate what its user code may not do
                 self.interrupts.raise_fault(fault, exit.rip)
                 return RESUME
             if after is not None:

@@ -57,6 +57,9 @@ void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker);
 uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever);
 void pv_original_code(pv_vcpu *v, uint64_t gpa, void *bytes, uint32_t n_bytes);
 
+/* The instruction at `rip` faults, and the guest may look at it: where it is replaced, its frame is itself again. */
+void pv_show_code(pv_vcpu *v, uint64_t rip);
+
 /* Is this whole instruction one that would be replaced; `user`: where user code runs? (sensitive.c) */
 bool pv_is_sensitive(const void *insn, uint32_t n_bytes, bool mode64, bool user);
 

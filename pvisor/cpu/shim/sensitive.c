@@ -195,6 +195,17 @@ uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever)
     return e->n_patches;
 }
 
+void pv_show_code(pv_vcpu *v, uint64_t rip)
+{
+    struct engine *e = (struct engine *)v;
+    uint64_t physical, rights;
+    if (!e->shadow || !walk(e, linear_of(e, rip), &physical, &rights) || physical >= e->ram_bytes)
+        return;
+    const uint8_t *originals = e->shadow->originals[physical / PAGE_BYTES];
+    if (originals && originals[physical & (PAGE_BYTES - 1)])
+        forget_frame(e, (uint32_t)(physical / PAGE_BYTES));
+}
+
 /* Puts the guest's own bytes over those of patches, in a copy of guest-physical memory. */
 void pv_original_code(pv_vcpu *v, uint64_t gpa, void *bytes, uint32_t n_bytes)
 {

@@ -107,6 +107,18 @@ static void halts(void)
     show("  over a copy of PUSHF", run(copy(area, halt_begin, n), false));
 }
 
+/* A kernel that emulates what user code may not do reads the instruction that has faulted. */
+static void emulated(void)
+{
+    unsigned good = 0;
+    user_flags = 2; /* IOPL 0 */
+    for (unsigned i = 0; i < 4; i++) {
+        RUN_USER("mov $0xe9, %%edx; in %%dx, %%al", "i"(0));
+        good += trap.count == 1 && *(const uint8_t *)trap.ip == 0xec;
+    }
+    show("the instruction that may not run, of 4", good);
+}
+
 int main(void)
 {
     user_set_up();
@@ -116,5 +128,6 @@ int main(void)
     chain("the user's", user_begin, user_end, true);
     move_kernel();
     halts();
+    emulated();
     return 0;
 }
