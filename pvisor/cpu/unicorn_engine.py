@@ -314,13 +314,6 @@ class UnicornVcpu:
         lib.pv_original_code(self.v, gpa, copy, len(code))
         return bytes(ffi.buffer(copy, len(code)))
 
-    def show_code(self, rip: int) -> None:
-        """An instruction faults, and the guest's handler may read it: where it is replaced, it is put back.
-
-        It is replaced again before it runs the next time.
-        """
-        lib.pv_show_code(self.v, rip)
-
     def forget_code(self, gva: int) -> None:
         """Drop what was translated from the frame that gva maps, executable, in the current tables."""
         lib.pv_forget_code(self.v, gva)

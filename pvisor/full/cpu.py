@@ -13,6 +13,7 @@ from types import MappingProxyType
 from pvisor.cpu.decode import Instruction, decode
 from pvisor.cpu.exits import N_REASONS, ExitReason
 from pvisor.cpu.features import CpuidTable
+from pvisor.cpu.shim import lib
 from pvisor.cpu.unicorn_engine import DEVICE_CPU, UnicornVcpu
 from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
@@ -171,7 +172,7 @@ class FullWing:
                 after = emulation(exit, insn, next_rip)
             except GuestFault as fault:
                 self._debug.take_hits()
-                self._vcpu.show_code(exit.rip)  # a kernel may emulate what its user code may not do
+                lib.pv_show_code(self._vcpu.v, exit.rip)  # a kernel may emulate what its user code may not do
                 self.interrupts.raise_fault(fault, exit.rip)
                 return RESUME
             if after is not None:
