@@ -15,8 +15,7 @@ pytestmark = pytest.mark.needs_gcc
 
 
 def check(figure: Figure) -> None:
-    """A figure that can be printed."""
-    assert figure.reference_ns > 0
+    """A figure that can be printed. What so short a run measures may be anything: start-up is subtracted."""
     assert str(figure.limit) in figure.line() and figure.reference in figure.line()
 
 
