@@ -80,8 +80,7 @@ void refresh_limit(struct engine *e)
 
 void stop_at_block(struct engine *e, uint32_t reason, uint64_t address)
 {
-    /* The hook is told a linear address; RIP is relative to CS.base outside 64-bit code. */
-    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    uint64_t rip = rip_of(e, address);
     e->block.insns = 0; /* none of it has been credited */
     open_exit(e, reason, rip, rip);
     stop(e);
@@ -105,7 +104,7 @@ bool take_event(struct engine *e, uint64_t rip)
 
 static void interrupt_at_block(struct engine *e, uint64_t address)
 {
-    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    uint64_t rip = rip_of(e, address);
     e->block.insns = 0;
     if (!take_event(e, rip))
         return;
@@ -155,7 +154,7 @@ static bool begin_window_step(struct engine *e, uint64_t address)
     *rflags |= RFLAGS_TF;
     e->window_step = STEP_TF;
     state_store(e);
-    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    uint64_t rip = rip_of(e, address);
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
     return true;
 }
@@ -228,7 +227,7 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     if (slot->key != key || slot->extent.bytes != size) {
         bool is_patched = e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size);
         if (is_patched || hook_loop(e, address, size)) {
-            uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+            uint64_t rip = rip_of(e, address);
             unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip); /* it is translated anew, and comes here again */
             return;
         }

@@ -50,7 +50,7 @@ static void on_breakpoint(uc_engine *uc, uint64_t address, uint32_t size, void *
     end_window_step(e);
     follow_if(e);
     uncredit_from(e, address);
-    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    uint64_t rip = rip_of(e, address);
     open_exit(e, PV_EXIT_EXCEPTION, rip, 0);
     pv_exit *x = &e->v.exit;
     x->vector = 1;

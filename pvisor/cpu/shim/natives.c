@@ -3,6 +3,29 @@
 #include "api.h"
 #include "shim.h"
 
+/* In pvisor/{full,emu,para}/native: a table of each room that has some. */
+#define NATIVES(room)                             \
+    extern const struct native room##_natives[]; \
+    extern const uint32_t n_##room##_natives
+NATIVES(full_block);
+NATIVES(full_console);
+NATIVES(full_control);
+NATIVES(full_cpu);
+NATIVES(full_deadlines);
+NATIVES(full_interrupts);
+NATIVES(full_msrs);
+NATIVES(full_paging);
+NATIVES(full_pic);
+NATIVES(full_platform);
+NATIVES(full_rtc);
+NATIVES(full_segments);
+NATIVES(full_sensitive);
+NATIVES(full_syscall);
+NATIVES(full_timer);
+NATIVES(full_transfers);
+NATIVES(para_cpu);
+NATIVES(emu_devices);
+
 /* The rooms that offer some, by wing. The emulation lane has the devices of the left wing. */
 static const struct room {
     const char *wing;

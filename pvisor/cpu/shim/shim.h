@@ -226,6 +226,7 @@ bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);
 void let_tlb_grow(struct engine *e);
+
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
 
@@ -252,6 +253,12 @@ static inline uint64_t linear_of(struct engine *e, uint64_t rip)
     if (likely(in_64bit_code(e)))
         return rip;
     return rip + *state64(e, e->at.segs + 24 * SEG_CS + 8);
+}
+
+/* The other way: hooks are told linear addresses. */
+static inline uint64_t rip_of(struct engine *e, uint64_t linear)
+{
+    return in_64bit_code(e) ? linear : (uint32_t)(linear - *state64(e, e->at.segs + 24 * SEG_CS + 8));
 }
 
 /* --- walk.c */
@@ -336,29 +343,6 @@ static inline void end_window_step(struct engine *e)
     if (unlikely(e->window_step))
         end_step(e);
 }
-
-/* --- pvisor/full/native, pvisor/para/native: a table of each room that has some */
-#define NATIVES(room)                             \
-    extern const struct native room##_natives[]; \
-    extern const uint32_t n_##room##_natives
-NATIVES(full_block);
-NATIVES(full_console);
-NATIVES(full_control);
-NATIVES(full_cpu);
-NATIVES(full_deadlines);
-NATIVES(full_interrupts);
-NATIVES(full_msrs);
-NATIVES(full_paging);
-NATIVES(full_pic);
-NATIVES(full_platform);
-NATIVES(full_rtc);
-NATIVES(full_segments);
-NATIVES(full_sensitive);
-NATIVES(full_syscall);
-NATIVES(full_timer);
-NATIVES(full_transfers);
-NATIVES(para_cpu);
-NATIVES(emu_devices);
 
 /* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);

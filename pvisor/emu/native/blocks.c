@@ -36,7 +36,7 @@ bool lane_nmi_blocked(struct engine *e)
 /* Goes on at the beginning of the block that was about to begin: it is looked up anew. */
 static void leave_block(struct engine *e, uint64_t address)
 {
-    uint64_t rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    uint64_t rip = rip_of(e, address);
     e->block.insns = 0;
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
 }
@@ -53,7 +53,7 @@ static void deliver_interrupt(struct engine *e, uint64_t address)
     lane->n_chain = 0;
     e->block.insns = 0;
     refresh_limit(e);
-    e->v.regs->rip = in_64bit_code(e) ? address : (uint32_t)(address - *state64(e, e->at.segs + 24 * SEG_CS + 8));
+    e->v.regs->rip = rip_of(e, address);
     lane->delivering = true;
     if (unlikely(!lane_tr_is_tss(e)))
         repair_tr(e);
