@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pvisor.abi.areas import console, cpu, events, grants, itself, memory, power, store, time
 from pvisor.abi.model import Constant
 
 # The order of the groups is their order in the header and in the reference.
@@ -68,6 +69,7 @@ CPUID_SIGNATURE_EDX = Constant(
 PAGE_BYTES = Constant("PV_PAGE_BYTES", 4096, "a page, a frame", PAGE)
 STUB_BYTES = Constant("PV_STUB_BYTES", 32, "from one stub of the hypercall page to the next", PAGE)
 CALLS_PER_PAGE = Constant("PV_CALLS_PER_PAGE", 128, "stubs in a hypercall page", PAGE)
+HYPERCALL_PAGES = Constant("PV_HYPERCALL_PAGES", 2, "hypercall pages of this version", PAGE, is_frozen=False)
 HOLE_START = Constant(
     "PV_HOLE_START", 0xFFFF_8000_0000_0000, "first address of the hypervisor's hole", PAGE, is_hex=True
 )
@@ -104,14 +106,20 @@ SHUTDOWN_POWEROFF = Constant(
 SHUTDOWN_REBOOT = Constant("PV_SHUTDOWN_REBOOT", 1, "start again; today's pvisor ends the run", SHUTDOWN)
 SHUTDOWN_CRASH = Constant("PV_SHUTDOWN_CRASH", 2, "the guest reports its own failure", SHUTDOWN)
 
-GROUPS: tuple[str, ...] = (DISCOVERY, PAGE, NOTE, START, LIMITS, SHUTDOWN)
+_AREAS = (itself, console, time, power, cpu, memory, events, grants, store)
+_AREA_CONSTANTS = tuple(row for area in _AREAS for row in area.CONSTANTS)
+
+GROUPS: tuple[str, ...] = (
+    DISCOVERY, PAGE, NOTE, START, LIMITS, SHUTDOWN, *dict.fromkeys(row.group for row in _AREA_CONSTANTS),
+)  # fmt: skip
 
 CONSTANTS: tuple[Constant, ...] = (
     ABI_VERSION, CPUID_BASE, CPUID_VERSION, CPUID_FEATURES, CPUID_HIGHEST,
     CPUID_SIGNATURE, CPUID_SIGNATURE_EBX, CPUID_SIGNATURE_ECX, CPUID_SIGNATURE_EDX,
-    PAGE_BYTES, STUB_BYTES, CALLS_PER_PAGE, HOLE_START, HOLE_END, POISON,
+    PAGE_BYTES, STUB_BYTES, CALLS_PER_PAGE, HYPERCALL_PAGES, HOLE_START, HOLE_END, POISON,
     ELF_NOTE_NAME, ELF_NOTE_TYPE,
     START_MAGIC, STACK_BYTES,
     CMDLINE_MAX, CONSOLE_WRITE_MAX, CONSOLE_READ_MAX,
     SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT, SHUTDOWN_CRASH,
+    *_AREA_CONSTANTS,
 )  # fmt: skip

@@ -16,4 +16,16 @@ RAW_VMCALL = Feature(
 )
 CONSOLE_INPUT = Feature("CONSOLE_INPUT", 1, "CONSOLE_READ works. Today's pvisor always offers it.")
 
-FEATURES: tuple[Feature, ...] = (RAW_VMCALL, CONSOLE_INPUT)
+TRAPS = Feature("TRAPS", 2, "the calls of CPU state: traps, upcalls, user mode, descriptors.")
+PAGING = Feature("PAGING", 3, "the calls about page tables: the guest changes its own map.")
+BALLOON = Feature("BALLOON", 4, "MEMORY_POPULATE, MEMORY_RELEASE, MEMORY_TARGET: frames come and go.")
+EVENTS = Feature("EVENTS", 5, "event channels and the shared page.")
+GRANTS = Feature("GRANTS", 6, "grants: frames that domains share.")
+STORE = Feature("STORE", 7, "the store.")
+TIMERS = Feature("TIMERS", 8, "TIMER_SET, TIMER_PERIODIC, and the time in the shared page.")
+VCPUS = Feature("VCPUS", 9, "VCPU_UP, VCPU_DOWN, VCPU_QUERY.")
+MULTICALL = Feature("MULTICALL", 10, "MULTICALL: several calls in one.")
+
+FEATURES: tuple[Feature, ...] = (
+    RAW_VMCALL, CONSOLE_INPUT, TRAPS, PAGING, BALLOON, EVENTS, GRANTS, STORE, TIMERS, VCPUS, MULTICALL,
+)  # fmt: skip

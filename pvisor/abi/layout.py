@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pvisor.abi.model import Struct
+from pvisor.abi.model import CType, Field, Struct
 from pvisor.abi.structs import STRUCTS
 
 
@@ -23,27 +23,39 @@ class Layout:
 
     names: tuple[str, ...]
     offsets: Mapping[str, int]
-    codec: struct.Struct
-
-    @property
-    def size_bytes(self) -> int:
-        """The struct's size."""
-        return self.codec.size
+    sizes: Mapping[str, int]
+    size_bytes: int
+    align: int
+    codec: struct.Struct | None
+    """For packing; None for a struct with members that are not plain numbers."""
 
 
 def layout_of(row: Struct) -> Layout:
     """Lay a struct out as a C compiler does; refuse one that would get padding without a name."""
     offsets: dict[str, int] = {}
-    offset = 0
+    sizes: dict[str, int] = {}
+    offset, widest = 0, 1
     for member in row.fields:
-        if offset % member.type.size_bytes:
+        n_bytes, align = _element(member)
+        if offset % align:
             raise ValueError(f"{row.name}.{member.name} would need padding before it: name the padding")
         offsets[member.name] = offset
-        offset += member.type.size_bytes
-    if offset % max(member.type.size_bytes for member in row.fields):
+        sizes[member.name] = n_bytes * (1 if member.count is None else member.count)
+        offset += sizes[member.name]
+        widest = max(widest, align)
+    if offset % widest:
         raise ValueError(f"{row.name} would need padding at its end: name the padding")
-    codec = struct.Struct("<" + "".join(member.type.code for member in row.fields))
-    return Layout(tuple(offsets), MappingProxyType(offsets), codec)
+    codes = [m.type.code for m in row.fields if isinstance(m.type, CType) and m.count is None]
+    codec = struct.Struct("<" + "".join(codes)) if len(codes) == len(row.fields) else None
+    return Layout(tuple(offsets), MappingProxyType(offsets), MappingProxyType(sizes), offset, widest, codec)
+
+
+def _element(member: Field) -> tuple[int, int]:
+    """(size, alignment) of a member, of one element for an array."""
+    if isinstance(member.type, CType):
+        return member.type.size_bytes, member.type.size_bytes
+    inner = layout_of(member.type)
+    return inner.size_bytes, inner.align
 
 
 _LAYOUTS: Mapping[str, Layout] = MappingProxyType({row.name: layout_of(row) for row in STRUCTS})
@@ -62,12 +74,13 @@ def offsetof(struct_name: str, field_name: str) -> int:
 def pack(struct_name: str, **fields: int) -> bytes:
     """A struct's bytes. Every member must be given, except `reserved` ones, which are 0."""
     layout = _LAYOUTS[struct_name]
+    codec = _codec(struct_name)
     unknown = fields.keys() - set(layout.names)
     missing = {name for name in layout.names if not name.startswith("reserved")} - fields.keys()
     if unknown or missing:
         raise ValueError(f"{struct_name}: unknown {sorted(unknown)}, missing {sorted(missing)}")
     try:
-        return layout.codec.pack(*(fields.get(name, 0) for name in layout.names))
+        return codec.pack(*(fields.get(name, 0) for name in layout.names))
     except struct.error as error:
         raise ValueError(f"{struct_name}: {error}") from error
 
@@ -77,4 +90,11 @@ def unpack(struct_name: str, data: bytes | bytearray | memoryview) -> dict[str, 
     layout = _LAYOUTS[struct_name]
     if len(data) < layout.size_bytes:
         raise ValueError(f"{struct_name} needs {layout.size_bytes} bytes, not {len(data)}")
-    return dict(zip(layout.names, layout.codec.unpack_from(data), strict=True))
+    return dict(zip(layout.names, _codec(struct_name).unpack_from(data), strict=True))
+
+
+def _codec(struct_name: str) -> struct.Struct:
+    codec = _LAYOUTS[struct_name].codec
+    if codec is None:
+        raise ValueError(f"{struct_name} has members that are no plain numbers: use their offsets")
+    return codec

@@ -8,7 +8,7 @@ because guests have been built on it. The file is plain text so that a review sh
 from __future__ import annotations
 
 from pvisor.abi.layout import layout_of
-from pvisor.abi.model import Abi, Hypercall
+from pvisor.abi.model import Abi, Field, Hypercall
 
 HEAD = (
     "# SPDX-License-Identifier: GPL-2.0-or-later\n"
@@ -31,7 +31,7 @@ def facts(abi: Abi) -> dict[str, str]:
         if not row.grows:
             found[f"struct {row.name}"] = f"{layout.size_bytes} bytes"
         for member in row.fields:
-            found[f"struct {row.name}.{member.name}"] = f"{layout.offsets[member.name]} {member.type.c_name}"
+            found[f"struct {row.name}.{member.name}"] = f"{layout.offsets[member.name]} {_type(member)}"
     for constant in abi.constants:
         if constant.is_frozen:
             found[f"constant {constant.name}"] = constant.literal
@@ -67,3 +67,7 @@ def broken_promises(released: dict[str, str], current: dict[str, str]) -> list[s
 
 def _signature(call: Hypercall) -> str:
     return f"({', '.join(arg.c_declaration for arg in call.args)})"
+
+
+def _type(member: Field) -> str:
+    return member.c_type if member.count is None else f"{member.c_type}[{member.count}]"

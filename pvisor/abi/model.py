@@ -114,11 +114,32 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """A member of a struct. Padding is a member as well; it is named `reserved` and must be 0."""
+    """A member of a struct. Padding is a member as well; it is named `reserved...` and must be 0.
+
+    `count` is the length of an array, or None. `writer` says who writes memory that both sides see
+    at any time.
+    """
 
     name: str
-    type: CType
+    type: CType | Struct
     doc: str
+    count: int | None = None
+    writer: str = ""
+
+    @property
+    def c_type(self) -> str:
+        """The C spelling of the type, of an element for an array."""
+        return self.type.c_name if isinstance(self.type, CType) else f"struct {self.type.name}"
+
+    @property
+    def c_declarator(self) -> str:
+        """Name, and length of an array."""
+        return self.name if self.count is None else f"{self.name}[{self.count}]"
+
+    @property
+    def is_scalar(self) -> bool:
+        """Is it one number?"""
+        return isinstance(self.type, CType) and self.count is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +214,9 @@ class Hypercall:
     """One call. A row can be a key, because rows are compared by identity: handlers are registered by it.
 
     `errors` names every error the call can give, with its cause (but not the -ENOSYS of an unknown number).
-    `replaces` says what a fully virtualized guest does instead: the other half of the comparison.
+    `replaces` says what a fully virtualized guest does instead: the other half of the comparison. `blocks`
+    says for what and how long the call may wait, and is empty for one that never does. `feature` is what has
+    to be offered, or else the call gives -ENOSYS. `reorders` says what may come in another order than asked.
     """
 
     nr: int
@@ -205,8 +228,10 @@ class Hypercall:
     example: str
     errors: Mapping[Errno, str] = field(default_factory=_no_errors)
     caller: str = "guest kernel"
-    may_block: bool = False
+    blocks: str = ""
     notes: tuple[str, ...] = ()
+    feature: Feature | None = None
+    reorders: str = ""
     since: int = 1
 
     def __post_init__(self) -> None:

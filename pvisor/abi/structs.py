@@ -7,6 +7,7 @@ tests compare them with those of gcc and of cffi.
 
 from __future__ import annotations
 
+from pvisor.abi.areas import console, cpu, events, grants, itself, memory, power, store, time
 from pvisor.abi.model import CType, Field, Struct
 
 ELF_NOTE = Struct(
@@ -39,6 +40,10 @@ START_INFO = Struct(
         Field("cmdline", CType.GVA, "the command line, ended by NUL"),
         Field("cmdline_bytes", CType.U32, "its length without the NUL"),
         Field("domid", CType.U32, "the domain's number"),
+        Field("shared_info", CType.GVA, "the shared page, struct pv_shared_info"),
+        Field("shared_info_gpa", CType.GPA, "its frame"),
+        Field("n_vcpus", CType.U32, "virtual CPUs of this domain; this is number 0"),
+        Field("n_hypercall_pages", CType.U32, "hypercall pages, one after the other"),
     ),
     grows=True,
 )
@@ -55,4 +60,9 @@ TIME = Struct(
     grows=False,
 )
 
-STRUCTS: tuple[Struct, ...] = (ELF_NOTE, START_INFO, TIME)
+_AREAS = (itself, console, time, power, cpu, memory, events, grants, store)
+
+STRUCTS: tuple[Struct, ...] = (
+    ELF_NOTE, START_INFO, TIME,
+    *(row for area in _AREAS for row in area.STRUCTS),
+)  # fmt: skip

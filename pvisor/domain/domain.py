@@ -37,6 +37,32 @@ class ExitHandler(Protocol):
         """Serve the exit."""
 
 
+class Pointers(Protocol):
+    """Translates a guest kernel's pointers: by its real tables (para), or by its own (full)."""
+
+    def copy_in(self, vcpu: Vcpu, gva: int, n_bytes: int) -> bytes | None:
+        """A copy of guest-virtual memory; None unless the kernel may read all of it."""
+
+    def copy_out(self, vcpu: Vcpu, gva: int, data: bytes) -> bool:
+        """Write guest-virtual memory; False, and nothing written, unless the kernel may write all of it."""
+
+
+class RealPointers:
+    """By the tables that the CPU uses."""
+
+    def copy_in(self, vcpu: Vcpu, gva: int, n_bytes: int) -> bytes | None:
+        """A copy of guest-virtual memory; None unless the kernel may read all of it."""
+        return vcpu.copy_in(gva, n_bytes)
+
+    def copy_out(self, vcpu: Vcpu, gva: int, data: bytes) -> bool:
+        """Write guest-virtual memory; False, and nothing written, unless the kernel may write all of it."""
+        return vcpu.copy_out(gva, data)
+
+
+def _by_event_pending(vcpu: Vcpu) -> None:
+    vcpu.event_pending = True
+
+
 @dataclass(slots=True)
 class Domain:
     """One guest's world."""
@@ -55,6 +81,9 @@ class Domain:
     has_nmi_source: Callable[[], bool] = lambda: False
     """May a device's signal become an NMI, so that a CPU with interrupts off can be woken?"""
     ending: Ending | None = None
+    pointers: Pointers = field(default_factory=RealPointers)
+    notify: Callable[[Vcpu], None] = _by_event_pending
+    """Deliver an upcall to a vCPU: an unmasked event became pending. The wing says how; it is woken, too."""
 
     def end(self, ending: Ending) -> Outcome:
         """The run is over, by the guest's wish. The first ending counts."""

@@ -63,6 +63,11 @@ class GuestMemory:
         self.check(gpa, len(data))
         self._buffer[gpa : gpa + len(data)] = bytes(data)
 
+    def view(self, gpa: int, n_bytes: int) -> memoryview:
+        """A range as it is, to be read and written in place."""
+        self.check(gpa, n_bytes)
+        return memoryview(self._buffer)[gpa : gpa + n_bytes]
+
     def read_u64(self, gpa: int) -> int:
         """One little-endian 64-bit word."""
         return int.from_bytes(self.read(gpa, 8), "little")

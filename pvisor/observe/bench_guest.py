@@ -15,7 +15,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from pvisor.abi import calls, constants
+from pvisor.abi import constants
+from pvisor.abi.areas import itself, power
 from pvisor.cpu.floor import LOOP_GVA, PAGE_GVA, BareLoop
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import R15, RSP
@@ -28,7 +29,7 @@ from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.machine.mmio import MmioBus
 from pvisor.para import paging, segments
 from pvisor.para.cpu import ParaWing
-from pvisor.para.start import hypercall_page, offered_features
+from pvisor.para.start import hypercall_pages, offered_features
 from pvisor.vmm.loop import RunLoop
 
 LOOP_INSTRUCTIONS = 2
@@ -66,15 +67,16 @@ class Operation:
         """The guest's bytes, without what ends it."""
         if self.transport is None:
             return BareLoop(self.instruction, _looped(b"", _CLI if self.instruction == "cli" else _OUT))
-        load_r14 = b"\x49\xbe" + (PAGE_GVA + calls.NOOP.nr * _STUB_BYTES).to_bytes(8, "little")
-        return BareLoop(self.instruction, _looped(load_r14, _CALL_R14), hypercall_page(self.transport))
+        load_r14 = b"\x49\xbe" + (PAGE_GVA + itself.NOOP.nr * _STUB_BYTES).to_bytes(8, "little")
+        page = hypercall_pages(self.transport)[:PAGE_BYTES]
+        return BareLoop(self.instruction, _looped(load_r14, _CALL_R14), page)
 
     @property
     def end(self) -> bytes:
         """What follows the loop: the guest waits, and since nothing can wake it, the run is over."""
         if self.transport is None:
             return _HLT
-        to_block = (calls.BLOCK.nr - calls.NOOP.nr) * _STUB_BYTES
+        to_block = (power.BLOCK.nr - itself.NOOP.nr) * _STUB_BYTES
         return b"\x49\x81\xc6" + to_block.to_bytes(4, "little") + _CALL_R14
 
     @property
@@ -122,12 +124,12 @@ class BenchGuest:
 
     def _para_wing(self, transport: str) -> Wing:
         root = self._tables()
-        hole = paging.build_hole(self._frames, segments.gdt_image(), hypercall_page(transport))
-        self._frames.set_entry(root, paging.HOLE_SLOT, hole)
+        hole = paging.build_hole(self._frames, segments.gdt_page(1), hypercall_pages(transport))
+        self._frames.set_entry(root, paging.HOLE_SLOT, hole.root_entry)
         self.vcpu.set_root(root)
-        segments.start_segments(self.vcpu, paging.GDT_GVA)
+        segments.start_segments(self.vcpu, segments.gdt_gva(0))
         self.vcpu.v.hypercall_page = paging.HYPERCALL_PAGE_GVA
-        self.vcpu.v.hypercall_page_bytes = PAGE_BYTES
+        self.vcpu.v.hypercall_page_bytes = PAGE_BYTES * paging.N_HYPERCALL_PAGES
         return ParaWing(offered_features(transport))
 
     def _tables(self) -> int:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from pvisor.abi import constants
+from pvisor.abi.areas import console as rows
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
-from pvisor.para.refusal import fault
+from pvisor.para.hypercalls import Served
+from pvisor.para.refusal import copy_in, copy_out
 
 WRITE_MAX = constants.CONSOLE_WRITE_MAX.number
 READ_MAX = constants.CONSOLE_READ_MAX.number
@@ -17,10 +19,7 @@ def console_write(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
     n_bytes = min(exit.args[1], WRITE_MAX)
     if n_bytes == 0:
         return 0
-    data = vcpu.copy_in(exit.args[0], n_bytes)
-    if data is None:
-        raise fault()
-    domain.console.write(data)
+    domain.console.write(copy_in(domain, vcpu, exit.args[0], n_bytes))
     return n_bytes
 
 
@@ -29,9 +28,10 @@ def console_read(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
     buffer, n_bytes = exit.args[0], min(exit.args[1], READ_MAX)
     if n_bytes == 0:
         return 0
-    present = vcpu.copy_in(buffer, n_bytes)
-    if present is None or not vcpu.copy_out(buffer, present):
-        raise fault()
+    copy_out(domain, vcpu, buffer, copy_in(domain, vcpu, buffer, n_bytes))
     data = domain.input.take(exit.virtual_ns, n_bytes)
-    vcpu.copy_out(buffer, data)
+    copy_out(domain, vcpu, buffer, data)
     return len(data)
+
+
+SERVED = Served(answers={rows.CONSOLE_WRITE: console_write, rows.CONSOLE_READ: console_read})

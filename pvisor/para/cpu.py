@@ -7,11 +7,11 @@ CPUID and RDTSC, which hardware lets ring 1 use as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from types import MappingProxyType
 
-from pvisor.abi import calls, constants, errnos, features
-from pvisor.abi.model import CType, Hypercall
+from pvisor.abi import constants
+from pvisor.abi.areas import itself
 from pvisor.cpu.exits import N_REASONS, ExitReason
 from pvisor.cpu.features import CpuidLeaf, CpuidTable, answer_rdtsc
 from pvisor.cpu.vcpu import Exit, Vcpu
@@ -19,13 +19,10 @@ from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.errors import DomainCrash
 from pvisor.para import console, interrupts, power, timer
-from pvisor.para.refusal import GuestError, invalid
+from pvisor.para.hypercalls import HypercallTable, Served
 
-ENOSYS = -errnos.ENOSYS.number
 U32_MAX = 0xFFFF_FFFF
-
-CallHandler = Callable[[Domain, Vcpu, Exit], int]
-"""Serves a hypercall: its result, or raises GuestError."""
+ABI_VERSION, N_PAGES = constants.ABI_VERSION.number, constants.HYPERCALL_PAGES.number
 
 
 def hypervisor_leaves(offered: int) -> dict[int, CpuidLeaf]:
@@ -34,7 +31,7 @@ def hypervisor_leaves(offered: int) -> dict[int, CpuidLeaf]:
     ebx, ecx, edx = (word.number for word in signature)
     return {
         constants.CPUID_BASE.number: (constants.CPUID_HIGHEST.number, ebx, ecx, edx),
-        constants.CPUID_VERSION.number: (constants.ABI_VERSION.number, 1, 0, 0),
+        constants.CPUID_VERSION.number: (ABI_VERSION, N_PAGES, 0, 0),
         constants.CPUID_FEATURES.number: (offered & U32_MAX, offered >> 32, 0, 0),
     }
 
@@ -44,30 +41,18 @@ class ParaWing:
 
     name = "para"
 
-    def __init__(self, offered: int) -> None:
+    def __init__(self, offered: int, rooms: Iterable[Served] = ()) -> None:
         self.offered_features = offered
         self.cpuid = CpuidTable(MappingProxyType(hypervisor_leaves(offered)))
-        self.calls = self._call_table()
+        self.calls = HypercallTable(
+            offered,
+            (
+                Served(answers={itself.ABI_VERSION: abi_version, itself.FEATURES: self.features},
+                       decides={itself.NOOP: noop}),
+                console.SERVED, timer.SERVED, power.SERVED, *rooms,
+            ),
+        )  # fmt: skip
         self.handlers = self._handler_table()
-
-    def _call_table(self) -> tuple[Callable[[Domain, Vcpu, Exit], Outcome] | None, ...]:
-        """By number: what serves it. Calls that answer with a number are wrapped."""
-        answering: Mapping[Hypercall, CallHandler] = {
-            calls.ABI_VERSION: abi_version,
-            calls.FEATURES: self.features,
-            calls.CONSOLE_WRITE: console.console_write,
-            calls.CONSOLE_READ: console.console_read,
-            calls.TIME_GET: timer.time_get,
-        }
-        table: list[Callable[[Domain, Vcpu, Exit], Outcome] | None] = [None] * constants.CALLS_PER_PAGE.number
-        for call, handler in answering.items():
-            table[call.nr] = _answer(call, handler)
-        for call, decide in ((calls.NOOP, noop), (calls.YIELD, power.yield_), (calls.BLOCK, power.block),
-                             (calls.SHUTDOWN, _checked(calls.SHUTDOWN, power.shutdown))):  # fmt: skip
-            table[call.nr] = decide
-        if not self.offered_features & features.CONSOLE_INPUT.mask:
-            table[calls.CONSOLE_READ.nr] = None
-        return tuple(table)
 
     def _handler_table(self) -> tuple[ExitHandler, ...]:
         table: list[ExitHandler] = [unexpected] * N_REASONS
@@ -75,24 +60,11 @@ class ParaWing:
             if ExitReason.CLI <= reason < ExitReason.BUDGET:
                 table[reason] = interrupts.exception
         table[ExitReason.SYSCALL] = table[ExitReason.SYSENTER] = interrupts.exception
-        table[ExitReason.HYPERCALL] = self.hypercall
+        table[ExitReason.HYPERCALL] = self.calls.serve
         table[ExitReason.IO_IN] = table[ExitReason.IO_OUT] = io_port
         table[ExitReason.CPUID] = self.cpuid_exit
         table[ExitReason.RDTSC] = rdtsc
         return tuple(table)
-
-    def hypercall(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        """Serve a hypercall by number; -ENOSYS for one that there is not."""
-        number = exit.number
-        serve = self.calls[number] if number < len(self.calls) else None
-        if serve is None:
-            exit.result = ENOSYS
-            return RESUME
-        try:
-            return serve(domain, vcpu, exit)
-        except GuestError as error:
-            exit.result = error.result
-            return RESUME
 
     def features(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """FEATURES(word): the bits of that word."""
@@ -134,28 +106,3 @@ def io_port(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         instead = "call SHUTDOWN instead"
     act = "IN from" if is_in else "OUT to"
     raise DomainCrash(f"#GP: {act} I/O port {exit.ioport:#x} is privileged: {instead}")
-
-
-def _checked(
-    call: Hypercall, decide: Callable[[Domain, Vcpu, Exit], Outcome]
-) -> Callable[[Domain, Vcpu, Exit], Outcome]:
-    """`decide`, after the upper halves of 32-bit arguments were found to be zero."""
-    narrow = tuple(i for i, arg in enumerate(call.args) if arg.type is CType.U32)
-    if not narrow:
-        return decide
-
-    def serve(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        for i in narrow:
-            if exit.args[i] > U32_MAX:
-                raise invalid()
-        return decide(domain, vcpu, exit)
-
-    return serve
-
-
-def _answer(call: Hypercall, handler: CallHandler) -> Callable[[Domain, Vcpu, Exit], Outcome]:
-    def serve(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        exit.result = handler(domain, vcpu, exit)
-        return RESUME
-
-    return _checked(call, serve)

@@ -31,8 +31,8 @@ EXECUTABLE = P | A | D
 HOLE_START = constants.HOLE_START.number
 HOLE_END = constants.HOLE_END.number
 HOLE_SLOT = HOLE_START >> 39 & 511
-GDT_GVA = HOLE_START
 HYPERCALL_PAGE_GVA = HOLE_START + PAGE_BYTES
+N_HYPERCALL_PAGES = constants.HYPERCALL_PAGES.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ class PageRange:
     gpa: int
     n_pages: int
     flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """The hypervisor's hole: the entry for it that each root has, and the frame with the vCPUs' GDTs."""
+
+    root_entry: int
+    gdts: int
 
 
 def flags_of(segment: Segment) -> int:
@@ -118,16 +126,21 @@ class TableBuilder:
         return self._next
 
 
-def build_hole(frames: HypervisorFrames, gdt: bytes, hypercall_page: bytes) -> int:
-    """The hole's tables and pages, all read-only to the guest; the root's entry for it."""
+def build_hole(frames: HypervisorFrames, gdts: bytes, hypercall_pages: bytes) -> Hole:
+    """The hole's tables and pages, all read-only to the guest: a page of GDTs, then the hypercall pages."""
     level3, level2, level1 = (frames.allocate() for _ in range(3))
     frames.set_entry(level3, 0, level2 | P | A)
     frames.set_entry(level2, 0, level1 | P | A)
-    for index, (content, flags) in enumerate(((gdt, READ_ONLY), (hypercall_page, EXECUTABLE))):
+    pages = [(gdts, READ_ONLY)]
+    for i in range(0, len(hypercall_pages), PAGE_BYTES):
+        pages.append((hypercall_pages[i : i + PAGE_BYTES], EXECUTABLE))
+    placed = []
+    for index, (content, flags) in enumerate(pages):
         frame = frames.allocate()
         frames.write(frame, content)
         frames.set_entry(level1, index, frame | flags)
-    return level3 | P | A
+        placed.append(frame)
+    return Hole(level3 | P | A, placed[0])
 
 
 def check_placement(segments: Sequence[Segment], memory_bytes: int) -> None:

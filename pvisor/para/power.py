@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from pvisor.abi import constants
+from pvisor.abi.areas import power as rows
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import EndedBy, Ending, Outcome, guest_exit
 from pvisor.errors import DomainCrash
+from pvisor.para.hypercalls import Served
 from pvisor.para.refusal import invalid
 
 POWEROFF = constants.SHUTDOWN_POWEROFF.number
@@ -37,3 +39,6 @@ def shutdown(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     if reason == CRASH:
         raise DomainCrash(f"the guest reported its own failure (SHUTDOWN with CRASH, status {status})")
     raise invalid()
+
+
+SERVED = Served(decides={rows.YIELD: yield_, rows.BLOCK: block, rows.SHUTDOWN: shutdown})

@@ -6,6 +6,7 @@ Twin of full/start.py, where a guest is entered as a PC.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pvisor.abi import constants, features
@@ -18,7 +19,9 @@ from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.para import paging, segments
-from pvisor.para.paging import HYPERCALL_PAGE_GVA, PageRange
+from pvisor.para.hypercalls import N_CALLS
+from pvisor.para.paging import HYPERCALL_PAGE_GVA, N_HYPERCALL_PAGES, Hole, PageRange
+from pvisor.para.shared import SharedPage
 
 TRANSPORTS = {"syscall": b"\x0f\x05", "vmcall": b"\x0f\x01\xc1", "int": b"\xcd\x82"}
 """The instruction by which a stub of the hypercall page calls. SYSCALL is the default: the cheapest here."""
@@ -28,9 +31,9 @@ CMDLINE_MAX = constants.CMDLINE_MAX.number
 ABI_VERSION = constants.ABI_VERSION.number
 
 
-def hypercall_page(transport: str) -> bytes:
-    """128 stubs: `mov eax, number`, the transport, `ret`; INT3 fills up."""
-    stub_bytes, n_calls = constants.STUB_BYTES.number, constants.CALLS_PER_PAGE.number
+def hypercall_pages(transport: str) -> bytes:
+    """A stub for each number: `mov eax, number`, the transport, `ret`; INT3 fills up."""
+    stub_bytes, n_calls = constants.STUB_BYTES.number, N_CALLS
     stubs = (
         b"\xb8" + number.to_bytes(4, "little") + TRANSPORTS[transport] + b"\xc3" for number in range(n_calls)
     )
@@ -86,6 +89,7 @@ class Placement:
     stack_top: int
     start_info: int
     cmdline: int
+    shared: int
     tables: int
     first_free: int
 
@@ -102,37 +106,49 @@ def place(image: ElfImage, memory_bytes: int) -> tuple[Placement, list[PageRange
     kernel_end = max(s.paddr + s.memory_bytes for s in image.segments) + PAGE_BYTES - 1 & ~(PAGE_BYTES - 1)
     stack_bottom = kernel_end + PAGE_BYTES
     stack_top = stack_bottom + STACK_BYTES
-    tables = stack_top + 2 * PAGE_BYTES
+    tables = stack_top + 3 * PAGE_BYTES
     first_free = tables + paging.n_tables(memory_bytes, high) * PAGE_BYTES
     if first_free > memory_bytes:
         raise GuestRefused(
             f"kernel, stack and tables need {first_free:#x} bytes, the domain has {memory_bytes:#x}; "
             "give more --memory"
         )
-    start_info, cmdline = stack_top, stack_top + PAGE_BYTES
-    return (
-        Placement(kernel_start, kernel_end, stack_bottom, stack_top, start_info, cmdline, tables, first_free),
-        high,
+    shared, start_info, cmdline = (stack_top + i * PAGE_BYTES for i in range(3))
+    at = Placement(
+        kernel_start, kernel_end, stack_bottom, stack_top, start_info, cmdline, shared, tables, first_free
     )
+    return at, high
 
 
 def _n_pages(address: int, n_bytes: int) -> int:
     return (address + n_bytes - 1 >> 12) - (address >> 12) + 1
 
 
-def load(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, vcpu: UnicornVcpu, *,
-         cmdline: str, transport: str, domid: int) -> None:  # fmt: skip
-    """Put the kernel into memory and the vCPU into the start state.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What `load` has made, for the rooms: where things lie, the hole, the shared page, the first root."""
+
+    placement: Placement
+    hole: Hole
+    shared: SharedPage
+    root: int
+
+
+def load(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, vcpus: Sequence[UnicornVcpu], *,
+         cmdline: str, transport: str, offered: int, domid: int) -> Started:  # fmt: skip
+    """Put the kernel into memory and the first vCPU into the start state.
 
     Raises GuestRefused for a kernel that cannot run here, UsageError for a command line that is too long.
     """
-    offered = offered_features(transport)
     check_note(image, offered)
     words = cmdline_bytes(cmdline, CMDLINE_MAX)
     at, high = place(image, memory.size_bytes)
     for segment in image.segments:
         memory.write(segment.paddr, segment.data)
-    root = _build_tables(image, memory, frames, at, high, transport)
+    hole = paging.build_hole(frames, segments.gdt_page(len(vcpus)), hypercall_pages(transport))
+    root = _build_tables(image, memory, at, high, hole)
+    shared = SharedPage(memory, at.shared)
+    shared.clear()
     memory.write(at.cmdline, words)
     memory.write(at.start_info, pack(
         "pv_start_info", magic=constants.START_MAGIC.number, abi_version=ABI_VERSION,
@@ -140,20 +156,31 @@ def load(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, vcpu: U
         memory_bytes=memory.size_bytes, kernel_start=at.kernel_start, kernel_end=at.kernel_end,
         stack_bottom=at.stack_bottom, stack_top=at.stack_top, root_table=root, first_free=at.first_free,
         cmdline=at.cmdline, cmdline_bytes=len(words), domid=domid,
+        shared_info=at.shared, shared_info_gpa=at.shared, n_vcpus=len(vcpus),
+        n_hypercall_pages=N_HYPERCALL_PAGES,
     ))  # fmt: skip
-    vcpu.set_root(root)
-    segments.start_segments(vcpu, paging.GDT_GVA)
-    vcpu.rflags = 2
+    for one in vcpus:
+        _enter_ring_1(one, root, offered)
+    vcpu = vcpus[0]
     vcpu.regs.gpr[RDI] = at.start_info
     vcpu.regs.gpr[RSP] = at.stack_top
     vcpu.regs.rip = image.entry
+    return Started(at, hole, shared, root)
+
+
+def _enter_ring_1(vcpu: UnicornVcpu, root: int, offered: int) -> None:
+    """Segments, tables and the way out, as every vCPU has them."""
+    vcpu.set_root(root)
+    segments.start_segments(vcpu, segments.gdt_gva(vcpu.vcpu_id))
+    vcpu.rflags = 2
     vcpu.v.hypercall_page = HYPERCALL_PAGE_GVA
-    vcpu.v.hypercall_page_bytes = PAGE_BYTES
+    vcpu.v.hypercall_page_bytes = PAGE_BYTES * N_HYPERCALL_PAGES
     vcpu.v.raw_vmcall = bool(offered & features.RAW_VMCALL.mask)
 
 
-def _build_tables(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, at: Placement,
-                  high: list[PageRange], transport: str) -> int:  # fmt: skip
+def _build_tables(
+    image: ElfImage, memory: GuestMemory, at: Placement, high: list[PageRange], hole: Hole
+) -> int:
     builder = paging.TableBuilder(memory, at.tables)
     n_frames = memory.size_bytes // PAGE_BYTES
     builder.map(PageRange(PAGE_BYTES, PAGE_BYTES, n_frames - 1, paging.READ_WRITE))
@@ -168,8 +195,7 @@ def _build_tables(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames
     builder.map(PageRange(guard, guard, 1, 0))
     n_read_only = (at.first_free - at.start_info) // PAGE_BYTES
     builder.map(PageRange(at.start_info, at.start_info, n_read_only, paging.READ_ONLY))
-    page = hypercall_page(transport)
-    builder.set_root_entry(paging.HOLE_SLOT, paging.build_hole(frames, segments.gdt_image(), page))
+    builder.set_root_entry(paging.HOLE_SLOT, hole.root_entry)
     end = builder.finish()
     if end != at.first_free:
         raise RuntimeError(f"tables end at {end:#x}, not at {at.first_free:#x}")

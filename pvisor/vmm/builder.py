@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FULL_FRAMES = 4096
 """The hypervisor's frames, most for shadow tables: when they are used up, the shadow begins anew."""
-PARA_FRAMES = 8
+PARA_FRAMES = 32
 
 
 @dataclass(slots=True)
@@ -181,10 +181,11 @@ def _build_para(parts: _Parts) -> Machine:
     if config.screen:
         raise UsageError("--screen: a paravirtual guest has no screen and no keyboard, only its console")
     frames, vcpu = _deprivileged_vcpu(parts, PARA_FRAMES)
-    domain = _domain_of(parts, ParaWing(start.offered_features(config.transport)))
+    offered = start.offered_features(config.transport)
+    domain = _domain_of(parts, ParaWing(offered))
     start.load(
-        parts.image, parts.memory, frames, vcpu,
-        cmdline=config.cmdline, transport=config.transport, domid=parts.domid,
+        parts.image, parts.memory, frames, [vcpu],
+        cmdline=config.cmdline, transport=config.transport, offered=offered, domid=parts.domid,
     )  # fmt: skip
     return Machine(domain, vcpu, parts.image)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pvisor.abi import calls, constants
+from pvisor.abi import constants
+from pvisor.abi.areas import console, itself, power, time
 from pvisor.abi.errnos import EFAULT, EINVAL, ENOSYS
 from pvisor.abi.model import Errno, Hypercall
 from pvisor.machine.memory import PAGE_BYTES
@@ -69,34 +70,34 @@ _TEXT = initial()
 
 
 def _write(id: str, buffer: int | Raw, size: int, result: int, prints: bytes = b"") -> Row:
-    return Row(f"write-{id}", calls.CONSOLE_WRITE, (buffer, size), result, pointer=True, prints=prints)
+    return Row(f"write-{id}", console.CONSOLE_WRITE, (buffer, size), result, pointer=True, prints=prints)
 
 
 def _read(id: str, buffer: int | Raw, size: int, result: int, typed: bytes = b"hello", left: bytes = b"hello",
           changes: tuple[int, int] | None = None, offered: int = 2) -> Row:  # fmt: skip
-    return Row(f"read-{id}", calls.CONSOLE_READ, (buffer, size), result, pointer=True, typed=typed, left=left,
-               changes=changes, offered=offered)  # fmt: skip
+    return Row(f"read-{id}", console.CONSOLE_READ, (buffer, size), result, pointer=True, typed=typed,
+               left=left, changes=changes, offered=offered)  # fmt: skip
 
 
 def _time(id: str, at: int | Raw, result: int, changes: tuple[int, int] | None = None) -> Row:
-    return Row(f"time-{id}", calls.TIME_GET, (at,), result, pointer=True, changes=changes)
+    return Row(f"time-{id}", time.TIME_GET, (at,), result, pointer=True, changes=changes)
 
 
 def _end(id: str, reason: int, status: int, ends: int | None = None, result: int = 0) -> Row:
-    return Row(f"shutdown-{id}", calls.SHUTDOWN, (reason, status), result, ends=ends)
+    return Row(f"shutdown-{id}", power.SHUTDOWN, (reason, status), result, ends=ends)
 
 
 ROWS: tuple[Row, ...] = (
-    Row("version", calls.ABI_VERSION, (), 1),
-    Row("version-ignores-registers", calls.ABI_VERSION, (U64, U64, U64, U64, U64), 1),
-    Row("features", calls.FEATURES, (0,), 2),
-    Row("features-raw-vmcall", calls.FEATURES, (0,), 3, offered=3),
-    Row("features-beyond", calls.FEATURES, (1,), 0),
-    Row("features-last-word", calls.FEATURES, (0xFFFF_FFFF,), 0),
-    Row("features-upper-half", calls.FEATURES, (1 << 32,), _INVAL),
-    Row("features-all-ones", calls.FEATURES, (U64,), _INVAL),
-    Row("noop", calls.NOOP, (), 0),
-    Row("noop-ignores-registers", calls.NOOP, (U64, U64, U64, U64, U64), 0),
+    Row("version", itself.ABI_VERSION, (), 1),
+    Row("version-ignores-registers", itself.ABI_VERSION, (U64, U64, U64, U64, U64), 1),
+    Row("features", itself.FEATURES, (0,), 2),
+    Row("features-raw-vmcall", itself.FEATURES, (0,), 3, offered=3),
+    Row("features-beyond", itself.FEATURES, (1,), 0),
+    Row("features-last-word", itself.FEATURES, (0xFFFF_FFFF,), 0),
+    Row("features-upper-half", itself.FEATURES, (1 << 32,), _INVAL),
+    Row("features-all-ones", itself.FEATURES, (U64,), _INVAL),
+    Row("noop", itself.NOOP, (), 0),
+    Row("noop-ignores-registers", itself.NOOP, (U64, U64, U64, U64, U64), 0),
     _write("a-few", A, 5, 5, _TEXT[:5]),
     _write("unaligned", A + 3, 1, 1, _TEXT[3:4]),
     _write("nothing", A, 0, 0),
@@ -140,8 +141,8 @@ ROWS: tuple[Row, ...] = (
     _time("last-byte-read-only", C - 23, _FAULT),
     _time("absent", D, _FAULT),
     _time("hole", Raw(HOLE + PAGE_BYTES), _FAULT),
-    Row("yield", calls.YIELD, (), 0),
-    Row("block", calls.BLOCK, (), 0, ends=124),
+    Row("yield", power.YIELD, (), 0),
+    Row("block", power.BLOCK, (), 0, ends=124),
     _end("well", 0, 0, 0),
     _end("status-1", 0, 1, 3),
     _end("status-127", 0, 127, 255),
@@ -154,7 +155,7 @@ ROWS: tuple[Row, ...] = (
     _end("last-reason", 0xFFFF_FFFF, 0, result=_INVAL),
     _end("reason-upper-half", 1 << 32, 0, result=_INVAL),
     _end("status-upper-half", 0, 1 << 32, result=_INVAL),
-    *(Row(f"unknown-{number:#x}", number, (), _NOSYS) for number in (0x03, 0x0F, 0x12, 0x21, 0x33, 0x7F)),
-    Row("unknown-with-registers", 0x40, (U64, U64, U64, U64, U64), _NOSYS),
+    *(Row(f"unknown-{number:#x}", number, (), _NOSYS) for number in (0x0F, 0x1F, 0x2F, 0x7F, 0x8F, 0xFF)),
+    Row("unknown-with-registers", 0x9F, (U64, U64, U64, U64, U64), _NOSYS),
 )
-"""Every promise about a single call. Numbers above 0x7f have no stub: only raw VMCALL reaches them."""
+"""Every promise about a single call. Numbers above 0xff have no stub: only raw VMCALL reaches them."""

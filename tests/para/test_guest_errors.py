@@ -128,7 +128,7 @@ def test_popf_cannot_raise_iopl_or_set_if(tmp_path: Path) -> None:
 
 CPUID = {
     (0x4000_0000, "syscall"): (0x4000_0002, *struct.unpack("<3I", b"pvisorpvisor")),
-    (0x4000_0001, "syscall"): (1, 1, 0, 0),
+    (0x4000_0001, "syscall"): (1, 2, 0, 0),
     (0x4000_0002, "syscall"): (2, 0, 0, 0),
     (0x4000_0002, "vmcall"): (3, 0, 0, 0),
 }  # fmt: skip

@@ -80,7 +80,7 @@ def test_start_info(tmp_path: Path) -> None:
         info = start_info(made)
         assert le(info["magic"], 8) == b"pvstart\0"
         assert info["abi_version"] == 1
-        assert info["size_bytes"] == sizeof("pv_start_info") == 104
+        assert info["size_bytes"] == sizeof("pv_start_info") == 128
         assert info["features"] == 2
         assert HOLE <= info["hypercall_page"] < HOLE_END
         assert info["hypercall_page"] % PAGE == 0
@@ -236,7 +236,7 @@ def test_no_execute_binds_the_kernel(tmp_path: Path, target: int) -> None:
         assert f"instruction fetch at {target:#x}, which is mapped no-execute" in run(made).reason
 
 
-@pytest.mark.parametrize("gva", [HOLE + 2 * PAGE, HOLE + (1 << 39), HOLE_END - 8])
+@pytest.mark.parametrize("gva", [HOLE + 3 * PAGE, HOLE + (1 << 39), HOLE_END - 8])
 def test_what_else_is_in_the_hole_faults_when_read(tmp_path: Path, gva: int) -> None:
     with machine(tmp_path, mov(0, gva) + b"\x8a\x00" + b"\x0f\x0b") as made:
         assert f"read of {gva:#x}" in run(made).reason

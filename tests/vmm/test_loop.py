@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pvisor.abi.calls import BLOCK, CONSOLE_WRITE, NOOP, SHUTDOWN, YIELD
+from pvisor.abi.areas.console import CONSOLE_WRITE
+from pvisor.abi.areas.itself import NOOP
+from pvisor.abi.areas.power import BLOCK, SHUTDOWN, YIELD
 from pvisor.cpu.exits import ExitReason as R
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import EndedBy, Ending, Outcome

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pvisor.abi.calls import BLOCK, SHUTDOWN
+from pvisor.abi.areas.power import BLOCK, SHUTDOWN
 from pvisor.cpu.exits import ExitReason
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.machine.clock import END_OF_TIME_NS

@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from pvisor.abi.model import Constant, Struct
+from pvisor.abi.model import Constant, Field, Struct
 
 WIDTH = 110
 
@@ -45,11 +45,17 @@ def constant_rows(rows: Iterable[Constant]) -> list[tuple[str, str, str]]:
 
 def struct_text(row: Struct, *, with_docs: bool) -> str:
     """A struct's declaration."""
-    type_width = max(len(member.type.c_name) for member in row.fields)
-    name_width = max(len(member.name) for member in row.fields) + 1
+    type_width = max(len(member.c_type) for member in row.fields)
+    name_width = max(len(member.c_declarator) for member in row.fields) + 1
     text = comment(row.doc) if with_docs else ""
     text += f"struct {row.name} {{\n"
     for member in row.fields:
-        line = f"    {member.type.c_name:{type_width}} {member.name + ';':{name_width}}"
-        text += (f"{line} /* {member.doc} */" if with_docs else line.rstrip()) + "\n"
+        line = f"    {member.c_type:{type_width}} {member.c_declarator + ';':{name_width}}"
+        text += _with_meaning(line, member) if with_docs else line.rstrip() + "\n"
     return text + "};\n"
+
+
+def _with_meaning(line: str, member: Field) -> str:
+    meaning = f"{member.doc}; written by {member.writer}" if member.writer else member.doc
+    beside = f"{line} /* {meaning} */\n"
+    return beside if len(beside) <= WIDTH + 1 else f"    /* {meaning} */\n{line.rstrip()}\n"

@@ -74,8 +74,10 @@ def _call(call: Hypercall) -> str:
     else:
         text += "**Errors**: none.\n\n"
     text += "".join(f"- {note}\n" for note in call.notes) + ("\n" if call.notes else "")
-    blocks = "may block" if call.may_block else "never blocks"
-    text += f"Called by the {call.caller}; {blocks}; since ABI {call.since}.  \n"
+    blocks = f"may block: {call.blocks}" if call.blocks else "never blocks"
+    needs = f"; feature {call.feature.name}" if call.feature else ""
+    text += f"Called by the {call.caller}; {blocks}; since ABI {call.since}{needs}.  \n"
+    text += f"**Order**: {call.reorders or 'as asked'}.  \n"
     text += f"**Without hypercalls**: {call.replaces}.\n\n"
     return text + f"```c\n{call.example}\n```\n\n"
 
@@ -95,14 +97,16 @@ def _struct(row: Struct) -> str:
         if row.grows
         else "Its size never changes"
     )
+    shared = any(member.writer for member in row.fields)
     return f"#### struct {row.name}\n\n{row.doc} {layout.size_bytes} bytes. {growth}.\n\n" + _table(
-        ("Offset", "Size", "Type", "Member", "Meaning"),
+        ("Offset", "Size", "Type", "Member", *(("Written by",) if shared else ()), "Meaning"),
         (
             (
                 f"`0x{layout.offsets[member.name]:02x}`",
-                str(member.type.size_bytes),
-                f"`{member.type.c_name}`",
-                f"`{member.name}`",
+                str(layout.sizes[member.name]),
+                f"`{member.c_type}`",
+                f"`{member.c_declarator}`",
+                *((member.writer,) if shared else ()),
                 member.doc,
             )
             for member in row.fields

@@ -78,7 +78,7 @@ static void hypercall(struct engine *e, uint64_t rip, uint64_t next_rip)
         x->ops[0] = x->number;
         memcpy(x->ops + 1, x->args, sizeof x->args);
     }
-    native_handler *handler = x->number < 128 ? e->native_hypercall[x->number] : NULL;
+    native_handler *handler = x->number < 256 ? e->native_hypercall[x->number] : NULL;
     if (handler && serve_natively(e, handler)) {
         answer_hypercall(e);
         e->served_natively = true;

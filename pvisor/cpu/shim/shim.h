@@ -135,7 +135,7 @@ struct engine {
     uint64_t exit_started_ns;
 
     native_handler *native[PV_EXIT_REASONS];
-    native_handler *native_hypercall[128];
+    native_handler *native_hypercall[256];
     uint8_t native_ioport[2][65536]; /* by IN or OUT and I/O port: 1 + an index into native_io, or 0 */
     native_handler *native_io[64];
     uint32_t n_native_io;

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls about the store."""
+
+from __future__ import annotations
+
+from pvisor.abi.model import Constant, Hypercall, Struct
+
+CONSTANTS: tuple[Constant, ...] = ()
+
+STRUCTS: tuple[Struct, ...] = ()
+
+CALLS: tuple[Hypercall, ...] = ()

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The shared page: pending events, masks and time, which guest and hypervisor read and write without a call.
+
+It lies in the guest's own RAM, so nothing that is read from it is trusted: it can mislead its own guest only.
+It has no twin; a PC's interrupt controllers keep such state to themselves (full/pic.py).
+"""
+
+from __future__ import annotations
+
+from pvisor.abi.layout import offsetof, sizeof
+from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+
+_VCPU = offsetof("pv_shared_info", "vcpu")
+_VCPU_BYTES = sizeof("pv_vcpu_info")
+_UPCALL_PENDING = offsetof("pv_vcpu_info", "upcall_pending")
+_UPCALL_MASK = offsetof("pv_vcpu_info", "upcall_mask")
+_PENDING_WORDS, _CR2 = offsetof("pv_vcpu_info", "pending_words") >> 3, offsetof("pv_vcpu_info", "cr2") >> 3
+_PENDING, _MASK = offsetof("pv_shared_info", "pending") >> 3, offsetof("pv_shared_info", "mask") >> 3
+
+
+class SharedPage:
+    """The shared page of a domain, at a frame of its RAM. Event ports and vCPUs are given by number."""
+
+    def __init__(self, memory: GuestMemory, gpa: int) -> None:
+        self._memory = memory
+        self.move(gpa)
+
+    def move(self, gpa: int) -> None:
+        """Use another frame, as it is. Raises MemoryRangeError where there is no RAM."""
+        self.gpa = gpa
+        self._bytes = self._memory.view(gpa, PAGE_BYTES)
+        self._words = self._bytes.cast("Q")
+
+    def clear(self) -> None:
+        """As at the start: nothing pending, every port and every vCPU masked."""
+        self._bytes[:] = bytes(PAGE_BYTES)
+        for i in range(16):
+            self._words[_MASK + i] = (1 << 64) - 1
+            self._bytes[_VCPU + i * _VCPU_BYTES + _UPCALL_MASK] = 1
+
+    # --- event ports
+
+    def is_pending(self, port: int) -> bool:
+        """Was it signalled, and not looked at yet?"""
+        return bool(self._words[_PENDING + (port >> 6)] >> (port & 63) & 1)
+
+    def is_masked(self, port: int) -> bool:
+        """Has the guest masked it?"""
+        return bool(self._words[_MASK + (port >> 6)] >> (port & 63) & 1)
+
+    def set_pending(self, port: int, value: bool) -> None:
+        """Set or clear a port's pending bit."""
+        self._set(_PENDING + (port >> 6), port & 63, value)
+
+    def set_masked(self, port: int, value: bool) -> None:
+        """Set or clear a port's mask bit."""
+        self._set(_MASK + (port >> 6), port & 63, value)
+
+    def _set(self, word: int, bit: int, value: bool) -> None:
+        if value:
+            self._words[word] |= 1 << bit
+        else:
+            self._words[word] &= ~(1 << bit) & (1 << 64) - 1
+
+    # --- vCPUs
+
+    def raise_upcall(self, vcpu_id: int, port: int) -> bool:
+        """Tell a vCPU to look at a port. True: it has not been told yet."""
+        at = _VCPU + vcpu_id * _VCPU_BYTES
+        self._words[(at >> 3) + _PENDING_WORDS] |= 1 << (port >> 6)
+        was_pending = self._bytes[at + _UPCALL_PENDING]
+        self._bytes[at + _UPCALL_PENDING] = 1
+        return not was_pending
+
+    def upcall_pending(self, vcpu_id: int) -> bool:
+        """Is there something that the vCPU has not been told of?"""
+        return bool(self._bytes[_VCPU + vcpu_id * _VCPU_BYTES + _UPCALL_PENDING])
+
+    def upcall_masked(self, vcpu_id: int) -> bool:
+        """Does the vCPU want no upcall now?"""
+        return bool(self._bytes[_VCPU + vcpu_id * _VCPU_BYTES + _UPCALL_MASK])
+
+    def set_upcall_masked(self, vcpu_id: int, value: bool) -> None:
+        """Mask or unmask upcalls."""
+        self._bytes[_VCPU + vcpu_id * _VCPU_BYTES + _UPCALL_MASK] = value
+
+    def set_cr2(self, vcpu_id: int, address: int) -> None:
+        """The address of a page fault."""
+        self._words[(_VCPU + vcpu_id * _VCPU_BYTES >> 3) + _CR2] = address
