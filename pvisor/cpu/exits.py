@@ -76,6 +76,7 @@ class ExitReason(IntEnum):
     HOOK_STOP = 54
     VM86 = 55
     ENGINE_ABORT = 56
+    SLICE = 57
 
     @property
     def label(self) -> str:
@@ -90,7 +91,7 @@ class ExitReason(IntEnum):
         return ExitClass.TRAP if self < ExitReason.BUDGET else ExitClass.STOP
 
 
-N_REASONS = 57
+N_REASONS = 58
 """Length of a table indexed by reason."""
 
 VECTOR_NAMES = {

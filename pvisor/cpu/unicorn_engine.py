@@ -196,6 +196,10 @@ class UnicornVcpu:
         """Come back (DEADLINE) when virtual time has reached this."""
         self.v.deadline_ns = UNLIMITED if due_ns is None else min(due_ns, UNLIMITED)
 
+    def set_slice(self, end_ns: int | None) -> None:
+        """Come back (SLICE) when virtual time has reached this: it is another's turn."""
+        self.v.slice_ns = UNLIMITED if end_ns is None else end_ns
+
     def run_deadlines(self) -> None:
         """Act for what is due and native handlers can do (full/native/deadlines.c)."""
         lib.pv_run_deadlines(self.v)

@@ -98,6 +98,9 @@ class Vcpu(Protocol):
     def set_deadline(self, due_ns: int | None) -> None:
         """Come back (DEADLINE) when virtual time has reached this."""
 
+    def set_slice(self, end_ns: int | None) -> None:
+        """Come back (SLICE) when virtual time has reached this; None: never. Without effect inside the guest."""
+
     def skip_to(self, due_ns: int) -> None:
         """Let virtual time pass without a guest instruction, up to due_ns."""
 

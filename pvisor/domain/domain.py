@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.outcome import Ending, Outcome
+from pvisor.domain.scheduling import NoScheduling, Scheduling
 from pvisor.errors import DomainCrash
 from pvisor.machine.clock import WallClock
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
@@ -82,6 +83,7 @@ class Domain:
     """May a device's signal become an NMI, so that a CPU with interrupts off can be woken?"""
     ending: Ending | None = None
     pointers: Pointers = field(default_factory=RealPointers)
+    scheduling: Scheduling = field(default_factory=NoScheduling)
     notify: Callable[[Vcpu], None] = _by_event_pending
     """Deliver an upcall to a vCPU: an unmasked event became pending. The wing says how; it is woken, too."""
 

@@ -82,7 +82,7 @@ def test_each_reason_belongs_to_one_class_and_has_a_label() -> None:
     classes = {reason: reason.exit_class for reason in ExitReason}
     assert {r.name for r, c in classes.items() if c is ExitClass.STOP} == {
         "BUDGET", "KICK", "EVENT_WINDOW", "TRACE_FULL", "DEADLINE", "ENGINE_ERROR", "HOOK_STOP", "VM86",
-        "ENGINE_ABORT",
+        "ENGINE_ABORT", "SLICE",
     }  # fmt: skip
     assert {r.name for r, c in classes.items() if c is ExitClass.INTERCEPT} == {
         "NONE", "HYPERCALL", "IO_IN", "IO_OUT", "CPUID", "RDTSC", "SYSCALL", "SYSENTER",

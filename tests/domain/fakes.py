@@ -75,6 +75,7 @@ class FakeVcpu:
         self.nmi_pending = self.nmi_blocked = False
         self.idle_ns = 0
         self.deadline_ns: int | None = None
+        self.slice_ns: int | None = None
         self.on_hook_exit: Callable[[], bool] = lambda: True
         self.rflags = 2
         self.error = ""
@@ -122,6 +123,10 @@ class FakeVcpu:
     def set_deadline(self, due_ns: int | None) -> None:
         """A script has its DEADLINE exits where it wants them."""
         self.deadline_ns = due_ns
+
+    def set_slice(self, end_ns: int | None) -> None:
+        """A script has its SLICE exits where it wants them."""
+        self.slice_ns = end_ns
 
     def skip_to(self, due_ns: int) -> None:
         """Let virtual time pass."""

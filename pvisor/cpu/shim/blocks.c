@@ -69,7 +69,8 @@ void refresh_limit(struct engine *e)
     bool event = e->lane ? lane_wants_look(e) : (v->event_pending && open) || nmi_due(e);
     bool trace_full = e->records && e->n_records > N_RECORDS - RECORD_SLACK;
     /* Stored before kick is read, and not only in program order: a kick of another thread must not be lost. */
-    uint64_t deadline = v->deadline_ns > v->idle_ns ? v->deadline_ns - v->idle_ns : 0;
+    uint64_t due_ns = v->deadline_ns < v->slice_ns ? v->deadline_ns : v->slice_ns;
+    uint64_t deadline = due_ns > v->idle_ns ? due_ns - v->idle_ns : 0;
     uint64_t limit = deadline < v->budget ? deadline : v->budget;
     if (e->next_tlb_growth < limit)
         limit = e->next_tlb_growth;
@@ -169,6 +170,16 @@ void at_deadline(struct engine *e, uint64_t address, void (*look_again)(struct e
         stop_at_block(e, PV_EXIT_DEADLINE, address);
 }
 
+/* Others have their turn. That is the host's affair, not the guest's: no exit is opened, counted or traced. */
+void end_slice(struct engine *e, uint64_t address)
+{
+    e->block.insns = 0;
+    e->v.exit.reason = PV_EXIT_SLICE;
+    e->v.exit.rip = rip_of(e, address);
+    e->v.exit.in_hook = 0;
+    stop(e);
+}
+
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
@@ -191,6 +202,8 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         e->block.insns = 0; /* the block is translated anew, as one instruction, and comes here again */
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         at_deadline(e, address, look_up);
+    else if (v->insns + v->idle_ns >= v->slice_ns)
+        end_slice(e, address);
     else if (v->insns + e->block.insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {

@@ -101,7 +101,7 @@ pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, voi
     e->v.owner = owner;
     e->v.budget = UINT64_MAX;
     e->v.sti_insns = e->v.rf_insns = UINT64_MAX;
-    e->v.deadline_ns = UINT64_MAX;
+    e->v.deadline_ns = e->v.slice_ns = UINT64_MAX;
     if (!probed.repair || !open_engine(e, probed.repair, ram, ram_bytes, hv, hv_bytes) || !track_for_signals(e)) {
         pv_close(&e->v);
         return NULL;

@@ -292,6 +292,7 @@ struct slot *count_block(struct engine *e, uint64_t address, uint32_t size);
 void stop_at_block(struct engine *e, uint32_t reason, uint64_t address);
 bool take_event(struct engine *e, uint64_t rip);
 void at_deadline(struct engine *e, uint64_t address, void (*look_again)(struct engine *e, uint64_t address));
+void end_slice(struct engine *e, uint64_t address);
 void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void refresh_limit(struct engine *e);

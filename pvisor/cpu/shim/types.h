@@ -76,8 +76,9 @@ enum pv_exit_reason {
     PV_EXIT_HOOK_STOP = 54,    /* an in_hook exit asked for the end of the run */
     PV_EXIT_VM86 = 55,         /* IRETD entered virtual-8086 mode: Unicorn checks neither ring nor long mode */
     PV_EXIT_ENGINE_ABORT = 56, /* Unicorn called abort() over the guest's code: the engine is lost (run.c) */
+    PV_EXIT_SLICE = 57,        /* virtual time has reached v.slice_ns: another's turn. Neither counted nor traced */
 
-    PV_EXIT_REASONS = 57
+    PV_EXIT_REASONS = 58
 };
 
 /* Structs of virtual CPUs and devices that native handlers work on, too: indices into pv_vcpu.device. */
@@ -233,8 +234,11 @@ typedef struct pv_vcpu {
     uint64_t null_ss_repairs;  /* [S] */
     pv_exit exit;              /* [S], its answer fields [H] */
     uint64_t deadline_ns;      /* [H] virtual time of the next DEADLINE exit */
+    uint64_t slice_ns;         /* [H] virtual time of the next SLICE exit */
+    uint32_t tsc_runs;         /* [H] RDTSC reads the virtual clock without an exit, as with VT-x's TSC offsetting */
+    uint32_t vcpu_id;          /* [H] what RDTSCP says then */
     void *device[16];          /* [H] by enum pv_device; NULL: its native handlers do not serve */
-    pv_counter counters[57];   /* [S] by reason */
+    pv_counter counters[58];   /* [S] by reason */
     uint64_t exits_total;      /* [S] */
     pv_registers *regs;        /* [S] valid while the vCPU is stopped or inside an exit */
     char error[256];           /* [S] what ENGINE_ERROR means */

@@ -85,6 +85,8 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         interrupt_at_block(e, address);
     else if (v->insns + v->idle_ns >= v->deadline_ns)
         at_deadline(e, address, look_up);
+    else if (v->insns + v->idle_ns >= v->slice_ns)
+        end_slice(e, address);
     else if (v->insns + e->block.insns > v->budget)
         stop_at_block(e, PV_EXIT_BUDGET, address);
     else {

@@ -88,7 +88,7 @@ struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char 
     e->lane = lane;
     e->at = probed.at;
     e->v.owner = owner;
-    e->v.budget = e->v.deadline_ns = UINT64_MAX;
+    e->v.budget = e->v.deadline_ns = e->v.slice_ns = UINT64_MAX;
     *wrong = "the CPU state was not found in the engine's memory";
     bool opened = open_cpu(e, PV_REPAIR_STATE, ram, ram_bytes);
     if (opened)

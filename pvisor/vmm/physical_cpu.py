@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A physical CPU: one clock of virtual time, and the vCPUs that take turns on it.
+
+While a vCPU runs, the clock goes with its instructions; while none can, it jumps to the next deadline. A vCPU
+that comes to its turn has its own clock set to this one: what went by was sleep, or was stolen from it by
+others. So all domains of one physical CPU see one time, and a run repeats to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pvisor.cpu.vcpu import Vcpu
+from pvisor.domain.domain import Domain
+from pvisor.domain.outcome import STATUS_TIME_OVER, EndedBy, Ending, Outcome
+from pvisor.domain.scheduling import VcpuState, VcpuTimes
+from pvisor.machine.timers import NEVER
+from pvisor.vmm.credit import Account, CreditScheduler, Entity
+from pvisor.vmm.turn import Turn
+
+IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
+
+
+@dataclass(slots=True, eq=False)
+class Runner(Entity):
+    """A vCPU that takes turns."""
+
+    member: Member = field(kw_only=True)
+    vcpu: Vcpu = field(kw_only=True)
+    turn: Turn = field(kw_only=True)
+    state: VcpuState = VcpuState.DOWN
+    since_ns: int = 0
+    """When it became runnable, or began to run."""
+    run_ns: int = 0
+    steal_ns: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A domain on a physical CPU; `Domain.scheduling` of it."""
+
+    domain: Domain
+    account: Account
+    cpu: PhysicalCpu
+    on_kick: Callable[[], Ending | None]
+    on_turn: Callable[[int, int], object]
+    runners: list[Runner] = field(default_factory=list)
+    due_ns: int = NEVER
+    is_viewed: bool = False
+    """Somebody looks at its screen."""
+
+    def wake(self, vcpu_id: int) -> None:
+        """A blocked vCPU goes on, whether it has an event or not."""
+        self.cpu.wake(self.runners[vcpu_id])
+
+    def up(self, vcpu_id: int) -> None:
+        """A vCPU that is down takes turns from now on."""
+        runner = self.runners[vcpu_id]
+        if runner.state is VcpuState.DOWN:
+            self.cpu.make_runnable(runner)
+
+    def down(self, vcpu_id: int) -> None:
+        """It takes no more turns; one that runs does so to the end of its exit."""
+        runner = self.runners[vcpu_id]
+        self.cpu.queue.dequeue(runner)
+        runner.state = VcpuState.DOWN
+
+    def times(self, vcpu_id: int) -> VcpuTimes:
+        """What a vCPU does, and has done, up to now."""
+        runner = self.runners[vcpu_id]
+        run_ns, steal_ns, passed_ns = runner.run_ns, runner.steal_ns, self.cpu.now() - runner.since_ns
+        if runner.state is VcpuState.RUNNING:
+            run_ns += passed_ns
+        elif runner.state is VcpuState.RUNNABLE:
+            steal_ns += passed_ns
+        return VcpuTimes(runner.state, run_ns, steal_ns)
+
+    def run_due(self) -> None:
+        """Act for the deadlines that have come, and wake whom that gave an event."""
+        self.catch_up()
+        self.domain.timers.run_due()
+        self.due_ns = _due_ns(self.domain)
+        self.wake_by_events()
+
+    def wake_by_events(self) -> None:
+        """Wake the vCPUs that have an event."""
+        for runner in self.runners:
+            if runner.state is VcpuState.BLOCKED and runner.vcpu.has_event:
+                self.cpu.wake(runner)
+
+    def catch_up(self) -> None:
+        """Set the clocks of its vCPUs that do not run to the CPU's."""
+        now_ns = self.cpu.now()
+        for runner in self.runners:
+            if runner is not self.cpu.current:
+                runner.vcpu.skip_to(now_ns)
+
+    @property
+    def can_wake(self) -> bool:
+        """Might a device's signal wake one of its vCPUs?"""
+        return any(
+            runner.state is VcpuState.BLOCKED
+            and (runner.vcpu.virtual_if or (not runner.vcpu.nmi_blocked and self.domain.has_nmi_source()))
+            for runner in self.runners
+        )
+
+
+def _due_ns(domain: Domain) -> int:
+    due_ns = domain.timers.next_due_ns
+    return NEVER if due_ns is None else due_ns
+
+
+class PhysicalCpu:
+    """Runs domains by turns, to the end of each."""
+
+    def __init__(self) -> None:
+        self.queue = CreditScheduler()
+        self.members: list[Member] = []
+        self.current: Runner | None = None
+        self._now_ns = 0
+        self._preempt = False
+
+    def now(self) -> int:
+        """Virtual time, in nanoseconds."""
+        return self._now_ns if self.current is None else self.current.vcpu.virtual_ns
+
+    def add(
+        self, domain: Domain, vcpus: Sequence[Vcpu], account: Account, *,
+        on_kick: Callable[[], Ending | None], drain_trace: Callable[[Vcpu], Callable[[], None]],
+        on_turn: Callable[[int, int], object] = lambda vcpu_id, steal_ns: None,
+    ) -> Member:  # fmt: skip
+        """A domain comes: its first vCPU runs, the others are down.
+
+        `on_turn` is told which vCPU begins a turn, and how much time has been stolen from it so far.
+        """
+        member = Member(domain, account, self, on_kick, on_turn)
+        for vcpu in vcpus:
+            turn = Turn(domain, vcpu, on_kick, drain_trace(vcpu))
+            member.runners.append(Runner(account, member=member, vcpu=vcpu, turn=turn))
+        domain.scheduling = member
+        self._connect(member)
+        self.admit(member)
+        return member
+
+    def admit(self, member: Member) -> None:
+        """A domain's first vCPU begins to take turns."""
+        self.members.append(member)
+        self.queue.add(member.account)
+        self.make_runnable(member.runners[0])
+
+    def _connect(self, member: Member) -> None:
+        """Hear of new deadlines, and of events."""
+        domain, vcpus = member.domain, [runner.vcpu for runner in member.runners]
+        deliver = domain.notify
+
+        def on_change() -> None:
+            due_ns = domain.timers.next_due_ns
+            member.due_ns = NEVER if due_ns is None else due_ns
+            for vcpu in vcpus:
+                vcpu.set_deadline(due_ns)
+            if self.current is not None and self.current.member is not member:
+                self._set_slice(self.current)
+
+        def notify(vcpu: Vcpu) -> None:
+            deliver(vcpu)
+            if vcpu.has_event:
+                self.wake(member.runners[vcpu.vcpu_id])
+
+        domain.timers.on_change = on_change
+        domain.notify = notify
+        member.catch_up()
+        on_change()
+
+    def run(self) -> None:
+        """Run until every domain has ended."""
+        from pvisor.vmm.waiting import wait
+
+        while self.members:
+            runner = self.queue.pick(self._now_ns)
+            if runner is not None:
+                assert isinstance(runner, Runner)
+                self._run(runner)
+            else:
+                wait(self)
+
+    def _run(self, runner: Runner) -> None:
+        """One turn."""
+        member, vcpu = runner.member, runner.vcpu
+        begin_ns = self._now_ns
+        vcpu.skip_to(begin_ns)
+        runner.steal_ns += begin_ns - runner.since_ns
+        member.on_turn(vcpu.vcpu_id, runner.steal_ns)
+        runner.state, runner.since_ns = VcpuState.RUNNING, begin_ns
+        self.current, self._preempt = runner, False
+        self._set_slice(runner)
+        try:
+            outcome = runner.turn.run()
+        finally:
+            self._now_ns = vcpu.virtual_ns
+            self.current = None
+        self.queue.charge(runner, self._now_ns - begin_ns)
+        runner.run_ns += self._now_ns - begin_ns
+        self._decided(runner, outcome)
+        self._run_others_due()
+
+    def _decided(self, runner: Runner, outcome: Outcome) -> None:
+        member = runner.member
+        if outcome is Outcome.STOP or member.domain.ending is not None:
+            self.remove(member)
+            return
+        member.due_ns = _due_ns(member.domain)
+        if runner.state is VcpuState.DOWN:
+            return
+        if outcome is Outcome.BLOCK and not runner.vcpu.has_event:
+            runner.state = VcpuState.BLOCKED
+            member.domain.console.flush()
+        else:
+            self.make_runnable(runner)
+
+    def _run_others_due(self) -> None:
+        """Deadlines of domains whose turn it is not."""
+        now_ns = self._now_ns
+        for member in [one for one in self.members if one.due_ns <= now_ns]:
+            member.run_due()
+            if member.domain.ending is not None:
+                self.remove(member)
+
+    def remove(self, member: Member) -> None:
+        """A domain has ended: it goes."""
+        member.domain.console.flush()
+        if member in self.members:
+            self.members.remove(member)
+            self.queue.remove(member.account)
+            for runner in member.runners:
+                runner.state = VcpuState.DOWN
+
+    def advance(self, now_ns: int) -> None:
+        """While nobody can run: it is later now."""
+        self._now_ns = max(self._now_ns, now_ns)
+        for member in self.members:
+            member.catch_up()
+
+    def wake(self, runner: Runner) -> None:
+        """A blocked vCPU goes on."""
+        if runner.state is not VcpuState.BLOCKED:
+            return
+        self.make_runnable(runner, woken=True)
+        current = self.current
+        if current is not None and self.queue.preempts(runner, current, self.now() - current.since_ns):
+            self._preempt = True
+        if current is not None:
+            self._set_slice(current)
+
+    def make_runnable(self, runner: Runner, *, woken: bool = False) -> None:
+        """It waits for its turn from now on."""
+        runner.state, runner.since_ns = VcpuState.RUNNABLE, self.now()
+        self.queue.enqueue(runner, woken=woken)
+
+    def _set_slice(self, runner: Runner) -> None:
+        """When the turn of who runs shall end: by its slice, a deadline of another domain, or now."""
+        if self._preempt:
+            runner.vcpu.set_slice(0)
+            return
+        slice_ns = self.queue.slice_ns(runner)
+        end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
+        for member in self.members:
+            if member is not runner.member and member.due_ns < end_ns:
+                end_ns = member.due_ns
+        runner.vcpu.set_slice(None if end_ns == NEVER else end_ns)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a physical CPU does while none of its vCPUs can run: virtual time goes on, or the host waits.
+
+Time moves from deadline to deadline until one of them wakes a vCPU. Where somebody may type to wake one, or
+looks at its screen, the time goes by as fast as the host's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pvisor.domain.scheduling import VcpuState
+from pvisor.machine.clock import END_OF_TIME_NS, NS_PER_S
+from pvisor.machine.input_watch import InputWatch
+from pvisor.machine.timers import NEVER
+from pvisor.vmm.physical_cpu import IDLE, Member, PhysicalCpu
+
+MAX_DEADLINES_ASLEEP = 50_000
+"""After so many deadlines, none of which woke a guest, nothing will: a timer that it has masked goes on."""
+
+HOST_WAIT_S = 0.1
+"""How long the host sleeps at a stretch: so long a signal may go unheard."""
+
+
+def wait(cpu: PhysicalCpu) -> None:
+    """Let time pass until a vCPU can run. Domains that nothing can wake are ended."""
+    n_asleep = 0
+    while cpu.members and not _somebody_can_run(cpu):
+        if n_asleep == MAX_DEADLINES_ASLEEP:
+            _end_all(cpu)
+            return
+        watched, due_ns = _what_may_wake(cpu)
+        if watched:
+            watcher = watched[0][0]
+            _pass_time(cpu, due_ns, watcher.domain.input.wait)
+        elif due_ns > END_OF_TIME_NS:
+            _end_all(cpu)
+            return
+        elif any(member.is_viewed for member in cpu.members):
+            _pass_time(cpu, due_ns, time.sleep)
+        else:
+            cpu.advance(due_ns)
+        n_asleep += not watched
+        _hear_kicks(cpu)
+        for member in list(cpu.members):
+            member.run_due()
+        for member, watch in watched:
+            watch.release()
+            member.wake_by_events()
+        for member in [one for one in cpu.members if one.domain.ending is not None]:
+            cpu.remove(member)
+
+
+def _somebody_can_run(cpu: PhysicalCpu) -> bool:
+    for member in cpu.members:
+        member.wake_by_events()
+    runnable = (r for m in cpu.members if not m.account.is_parked for r in m.runners)
+    return any(runner.state is VcpuState.RUNNABLE for runner in runnable)
+
+
+def _what_may_wake(cpu: PhysicalCpu) -> tuple[list[tuple[Member, InputWatch]], int]:
+    """Who waits for what is typed; and the next deadline, NEVER where there is none."""
+    watched: list[tuple[Member, InputWatch]] = []
+    due_ns = cpu.queue.parked_until_ns
+    next_ns = NEVER if due_ns is None else due_ns
+    for member in cpu.members:
+        if member.can_wake:
+            watched += [(member, watch) for watch in member.domain.watches if watch.hold()]
+            due = member.domain.timers.next_due_ns
+            next_ns = min(next_ns, NEVER if due is None else due)
+    return watched, next_ns
+
+
+def _hear_kicks(cpu: PhysicalCpu) -> None:
+    for member in list(cpu.members):
+        ending = member.on_kick()
+        if ending is not None:
+            member.domain.end(ending)
+            cpu.remove(member)
+
+
+def _end_all(cpu: PhysicalCpu) -> None:
+    for member in list(cpu.members):
+        member.domain.end(IDLE)
+        cpu.remove(member)
+
+
+def _pass_time(cpu: PhysicalCpu, due_ns: int, wait_s: Callable[[float], object]) -> None:
+    """Let the host wait until the deadline, or for something else; a signal is heard in between."""
+    now_ns, begun_ns = cpu.now(), time.monotonic_ns()
+    wait_s(HOST_WAIT_S if due_ns == NEVER else min(HOST_WAIT_S, max(0, due_ns - now_ns) / NS_PER_S))
+    cpu.advance(min(due_ns, now_ns + time.monotonic_ns() - begun_ns))
