@@ -50,6 +50,7 @@ class Access(Enum):
 
     IN = "read"
     OUT = "written"
+    INOUT = "read and written"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +195,11 @@ def gva_in(name: str, doc: str, struct: str | None = None) -> Arg:
 def gva_out(name: str, doc: str, struct: str | None = None) -> Arg:
     """A guest-virtual address that the hypervisor writes to."""
     return Arg(name, CType.GVA, doc, Access.OUT, struct)
+
+
+def gva_inout(name: str, doc: str, struct: str | None = None) -> Arg:
+    """A guest-virtual address that the hypervisor reads from and writes to."""
+    return Arg(name, CType.GVA, doc, Access.INOUT, struct)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

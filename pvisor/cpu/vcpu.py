@@ -99,7 +99,7 @@ class Vcpu(Protocol):
         """Come back (DEADLINE) when virtual time has reached this."""
 
     def set_slice(self, end_ns: int | None) -> None:
-        """Come back (SLICE) when virtual time has reached this; None: never. Without effect inside the guest."""
+        """Come back (SLICE) when virtual time has reached this; None: never."""
 
     def skip_to(self, due_ns: int) -> None:
         """Let virtual time pass without a guest instruction, up to due_ns."""

@@ -47,6 +47,8 @@ class Ending:
     ended_by: EndedBy
     status: int
     reason: str = ""
+    vcpu_id: int = 0
+    """Whose doing it was."""
 
 
 def guest_exit(status: int) -> Ending:

@@ -18,8 +18,9 @@ from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.errors import DomainCrash
-from pvisor.para import console, interrupts, power, timer
+from pvisor.para import console, interrupts, timer
 from pvisor.para.hypercalls import HypercallTable, Served
+from pvisor.para.power import PowerRoom
 
 U32_MAX = 0xFFFF_FFFF
 ABI_VERSION, N_PAGES = constants.ABI_VERSION.number, constants.HYPERCALL_PAGES.number
@@ -37,11 +38,11 @@ def hypervisor_leaves(offered: int) -> dict[int, CpuidLeaf]:
 
 
 class ParaWing:
-    """The right wing of one domain."""
+    """The right wing of one domain. `rooms` serve what this file does not."""
 
     name = "para"
 
-    def __init__(self, offered: int, rooms: Iterable[Served] = ()) -> None:
+    def __init__(self, offered: int, rooms: Iterable[Served] | None = None) -> None:
         self.offered_features = offered
         self.cpuid = CpuidTable(MappingProxyType(hypervisor_leaves(offered)))
         self.calls = HypercallTable(
@@ -49,7 +50,7 @@ class ParaWing:
             (
                 Served(answers={itself.ABI_VERSION: abi_version, itself.FEATURES: self.features},
                        decides={itself.NOOP: noop}),
-                console.SERVED, timer.SERVED, power.SERVED, *rooms,
+                console.SERVED, timer.SERVED, *((PowerRoom().served,) if rooms is None else rooms),
             ),
         )  # fmt: skip
         self.handlers = self._handler_table()

@@ -15,6 +15,11 @@ _VCPU_BYTES = sizeof("pv_vcpu_info")
 _UPCALL_PENDING = offsetof("pv_vcpu_info", "upcall_pending")
 _UPCALL_MASK = offsetof("pv_vcpu_info", "upcall_mask")
 _PENDING_WORDS, _CR2 = offsetof("pv_vcpu_info", "pending_words") >> 3, offsetof("pv_vcpu_info", "cr2") >> 3
+_TSC_AT, _SYSTEM_NS = offsetof("pv_vcpu_info", "tsc_at"), offsetof("pv_vcpu_info", "system_ns")
+_TSC_MUL, _TSC_SHIFT = offsetof("pv_vcpu_info", "tsc_mul"), offsetof("pv_vcpu_info", "tsc_shift")
+_STEAL = offsetof("pv_vcpu_info", "steal_ns")
+_WALL_S, _WALL_NS = offsetof("pv_shared_info", "wall_s"), offsetof("pv_shared_info", "wall_ns")
+_N_VCPUS = offsetof("pv_shared_info", "n_vcpus")
 _PENDING, _MASK = offsetof("pv_shared_info", "pending") >> 3, offsetof("pv_shared_info", "mask") >> 3
 
 
@@ -83,6 +88,23 @@ class SharedPage:
     def set_upcall_masked(self, vcpu_id: int, value: bool) -> None:
         """Mask or unmask upcalls."""
         self._bytes[_VCPU + vcpu_id * _VCPU_BYTES + _UPCALL_MASK] = value
+
+    def start_time(self, vcpu_id: int) -> None:
+        """The time of a vCPU: its TSC counts nanoseconds of system time, and both began together."""
+        at = _VCPU + vcpu_id * _VCPU_BYTES
+        self._words[at + _TSC_AT >> 3] = self._words[at + _SYSTEM_NS >> 3] = 0
+        self._bytes[at + _TSC_MUL : at + _TSC_MUL + 4] = (1 << 31).to_bytes(4, "little")
+        self._bytes[at + _TSC_SHIFT] = 1
+
+    def set_wall_clock(self, wall_s: int, wall_ns: int, n_vcpus: int) -> None:
+        """What holds for all: UTC at system time 0, and how many vCPUs there are."""
+        self._words[_WALL_S >> 3] = wall_s
+        self._bytes[_WALL_NS : _WALL_NS + 4] = wall_ns.to_bytes(4, "little")
+        self._bytes[_N_VCPUS : _N_VCPUS + 4] = n_vcpus.to_bytes(4, "little")
+
+    def set_steal(self, vcpu_id: int, steal_ns: int) -> None:
+        """How much time others have taken from a vCPU."""
+        self._words[_VCPU + vcpu_id * _VCPU_BYTES + _STEAL >> 3] = steal_ns
 
     def set_cr2(self, vcpu_id: int, address: int) -> None:
         """The address of a page fault."""

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pvisor.abi.areas import cpu as cpu_rows
 from pvisor.cpu.unicorn_engine import DEVICE_DEADLINES, UNLIMITED, UnicornVcpu, new_deadlines
 from pvisor.domain.domain import Domain, Wing
 from pvisor.errors import GuestRefused, UsageError
@@ -24,14 +26,15 @@ from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
 from pvisor.para.start import abi_note
 from pvisor.vmm.config import DEFAULT_REMEDY, MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
+from pvisor.vmm.world import World
 
 if TYPE_CHECKING:
     from pvisor.full.screen import Screen
     from pvisor.vmm.board import Board
 
+MAX_VCPUS = cpu_rows.MAX_VCPUS.number
 FULL_FRAMES = 4096
 """The hypervisor's frames, most for shadow tables: when they are used up, the shadow begins anew."""
-PARA_FRAMES = 32
 
 
 @dataclass(slots=True)
@@ -39,12 +42,18 @@ class Machine:
     """A domain ready to run, with what must be freed after it."""
 
     domain: Domain
-    vcpu: UnicornVcpu
+    vcpus: Sequence[UnicornVcpu]
     image: ElfImage
     ioports: IoPortBus | None = None
     mmio: MmioBus | None = None
     screen: Screen | None = None
+    mode: str = ""
     _owned: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def vcpu(self) -> UnicornVcpu:
+        """The first vCPU, with which a domain starts."""
+        return self.vcpus[0]
 
     def close(self) -> None:
         """Free engine, tables and disks. The console's output stays readable."""
@@ -52,7 +61,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
     """What a wing is built of."""
 
     config: DomainConfig
@@ -61,6 +70,7 @@ class _Parts:
     console: ConsoleOutput
     input: ConsoleInput
     domid: int
+    world: World
     switch: Switch | None
     owned: ExitStack
 
@@ -83,24 +93,34 @@ def mode_of(image: ElfImage, asked: str) -> str:
 
 
 def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, domid: int = 1,
-          switch: Switch | None = None) -> Machine:  # fmt: skip
-    """Make a domain and load its kernel. Raises UsageError or GuestRefused; then nothing is left behind."""
+          switch: Switch | None = None, world: World | None = None) -> Machine:  # fmt: skip
+    """Make a domain and load its kernel. Raises UsageError or GuestRefused; then nothing is left behind.
+
+    `switch` is where its network card is plugged in, `world` what it shares with other domains.
+    """
     if config.tier not in TIERS or config.transport not in TRANSPORTS:
         raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
     image = read_image(config.kernel)
     mode = mode_of(image, config.mode)
     _check_remedy(config.remedy, mode)
+    if not 1 <= config.n_vcpus <= (MAX_VCPUS if mode == "para" else 1):
+        raise UsageError(
+            f"{config.n_vcpus} virtual CPUs: a domain in mode {mode} has "
+            + (f"1 to {MAX_VCPUS}" if mode == "para" else "one")
+        )
     build_wing = {"full": _build_full, "emu": _build_emu, "para": _build_para}[mode]
     with ExitStack() as owned:
-        parts = _Parts(config, image, GuestMemory(config.memory_bytes), console, input, domid, switch, owned)
+        memory = GuestMemory(config.memory_bytes)
+        parts = Parts(config, image, memory, console, input, domid, world or World(), switch, owned)
         machine = build_wing(parts)
-        vcpu = machine.vcpu
-        machine.domain.vcpus.append(vcpu)
-        vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
-        vcpu.v.debug_abi = config.debug_abi
-        vcpu.v.time_exits = config.time_exits
-        if config.tier == "native":
-            vcpu.enable_natives(mode, config.without_natives)
+        machine.mode = mode
+        machine.domain.vcpus.extend(machine.vcpus)
+        for vcpu in machine.vcpus:
+            vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
+            vcpu.v.debug_abi = config.debug_abi
+            vcpu.v.time_exits = config.time_exits
+            if config.tier == "native":
+                vcpu.enable_natives(mode, config.without_natives)
         machine._owned = owned.pop_all()
     return machine
 
@@ -115,7 +135,7 @@ def _check_remedy(remedy: str | None, mode: str) -> None:
         )
 
 
-def _deprivileged_vcpu(parts: _Parts, n_frames: int) -> tuple[HypervisorFrames, UnicornVcpu]:
+def _deprivileged_vcpu(parts: Parts, n_frames: int) -> tuple[HypervisorFrames, UnicornVcpu]:
     frames = HypervisorFrames(n_frames)
     parts.owned.callback(frames.close)
     vcpu = UnicornVcpu(parts.memory, frames)
@@ -123,7 +143,8 @@ def _deprivileged_vcpu(parts: _Parts, n_frames: int) -> tuple[HypervisorFrames, 
     return frames, vcpu
 
 
-def _domain_of(parts: _Parts, wing: Wing) -> Domain:
+def domain_of(parts: Parts, wing: Wing) -> Domain:
+    """The domain itself, with a wing and no vCPUs yet."""
     config = parts.config
     name = config.name or parts.image.path.name
     return Domain(
@@ -131,7 +152,13 @@ def _domain_of(parts: _Parts, wing: Wing) -> Domain:
     )
 
 
-def _build_full(parts: _Parts) -> Machine:
+def _build_para(parts: Parts) -> Machine:
+    from pvisor.vmm.para_builder import build_para
+
+    return build_para(parts)
+
+
+def _build_full(parts: Parts) -> Machine:
     from pvisor.full import start
     from pvisor.full.cpu import FullWing
 
@@ -139,14 +166,14 @@ def _build_full(parts: _Parts) -> Machine:
     ioports, mmio = IoPortBus(), MmioBus()
     wing = FullWing(parts.memory, frames, vcpu, ioports, mmio)
     vcpu.v.remedy = REMEDIES.index(parts.config.remedy or DEFAULT_REMEDY)
-    domain = _domain_of(parts, wing)
+    domain = domain_of(parts, wing)
     board = _attach_devices(parts, domain, vcpu, ioports, mmio)
     wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = board.apic
     start.load(parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts))
-    return Machine(domain, vcpu, parts.image, ioports, mmio, board.screen)
+    return Machine(domain, [vcpu], parts.image, ioports, mmio, board.screen)
 
 
-def _build_emu(parts: _Parts) -> Machine:
+def _build_emu(parts: Parts) -> Machine:
     from pvisor.emu.cpu import EmuWing
     from pvisor.emu.vcpu import EmulatedVcpu
     from pvisor.full import start
@@ -155,7 +182,7 @@ def _build_emu(parts: _Parts) -> Machine:
     parts.owned.callback(vcpu.close)
     ioports, mmio = IoPortBus(), MmioBus()
     wing = EmuWing(vcpu, ioports, mmio)
-    domain = _domain_of(parts, wing)
+    domain = domain_of(parts, wing)
     board = _attach_devices(parts, domain, vcpu, ioports, mmio)
     wing.interrupt_source = wing.apic = board.apic
     vcpu.map_devices(mmio, parts.memory.size_bytes)
@@ -164,38 +191,15 @@ def _build_emu(parts: _Parts) -> Machine:
         parts.image, parts.memory, vcpu, signature, features,
         cmdline=parts.config.cmdline, modules=_modules(parts),
     )  # fmt: skip
-    return Machine(domain, vcpu, parts.image, ioports, mmio, board.screen)
+    return Machine(domain, [vcpu], parts.image, ioports, mmio, board.screen)
 
 
-def _build_para(parts: _Parts) -> Machine:
-    from pvisor.para import start
-    from pvisor.para.cpu import ParaWing
-
-    config = parts.config
-    if config.module_files:
-        raise UsageError(f"{config.module_files[0].option}: only a PC kernel gets boot modules")
-    if config.disks:
-        raise UsageError("--disk: only a PC kernel has a disk")
-    if config.net:
-        raise UsageError("--net: a paravirtual guest has no network card")
-    if config.screen:
-        raise UsageError("--screen: a paravirtual guest has no screen and no keyboard, only its console")
-    frames, vcpu = _deprivileged_vcpu(parts, PARA_FRAMES)
-    offered = start.offered_features(config.transport)
-    domain = _domain_of(parts, ParaWing(offered))
-    start.load(
-        parts.image, parts.memory, frames, [vcpu],
-        cmdline=config.cmdline, transport=config.transport, offered=offered, domid=parts.domid,
-    )  # fmt: skip
-    return Machine(domain, vcpu, parts.image)
-
-
-def _modules(parts: _Parts) -> tuple[Module, ...]:
+def _modules(parts: Parts) -> tuple[Module, ...]:
     return tuple(read_modules(parts.config.module_files, parts.config.memory_bytes))
 
 
 def _attach_devices(
-    parts: _Parts, domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
+    parts: Parts, domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
 ) -> Board:
     """A PC's devices."""
     from pvisor.vmm.board import build_board

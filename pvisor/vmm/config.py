@@ -10,6 +10,7 @@ from pathlib import Path
 from pvisor.domain.outcome import Ending
 from pvisor.machine.clock import DEFAULT_EPOCH_S
 from pvisor.machine.modules import ModuleFile
+from pvisor.vmm.credit import DEFAULT_WEIGHT
 
 MODES = ("auto", "full", "para", "emu")
 TIERS = ("native", "python")
@@ -60,6 +61,14 @@ class DomainConfig:
     disks: tuple[DiskConfig, ...] = ()
     screen: bool = False
     """The user sits at the PC: what is typed goes to its keyboard, not to its serial port."""
+    n_vcpus: int = 1
+    """Virtual CPUs; a PC has one."""
+    weight: int = DEFAULT_WEIGHT
+    """Its share of the physical CPU, in proportion to the weights of the others."""
+    cap_percent: int = 0
+    """The most of a physical CPU that it gets; 0: all that is left."""
+    network: str = ""
+    """With `net`: the name of the switch that its card is plugged into, of those of a Hypervisor."""
 
     @property
     def module_files(self) -> tuple[ModuleFile, ...]:

@@ -66,7 +66,7 @@ class Turn:
                     return outcome
         except DomainCrash as crash:
             exit.outcome = Outcome.STOP
-            domain.ending = Ending(EndedBy.CRASH, STATUS_CRASH, str(crash))
+            domain.ending = Ending(EndedBy.CRASH, STATUS_CRASH, str(crash), vcpu.vcpu_id)
             return Outcome.STOP
         except Exception as error:
             _attach_place(error, domain, vcpu)

@@ -45,6 +45,21 @@
 #define PV_SHUTDOWN_REBOOT   1 /* start again; today's pvisor ends the run */
 #define PV_SHUTDOWN_CRASH    2 /* the guest reports its own failure */
 
+/* Multicall. */
+#define PV_MULTICALL_MAX 64 /* most calls that one MULTICALL makes */
+
+/* Timers. */
+#define PV_TIMER_MIN_PERIOD_NS 10000 /* shortest period of TIMER_PERIODIC, in nanoseconds */
+
+/* Polling. */
+#define PV_POLL_MAX 64 /* most ports of one POLL */
+
+/* Virtual CPUs. */
+#define PV_VCPU_STATE_DOWN     0 /* it has not been started, or was stopped */
+#define PV_VCPU_STATE_RUNNING  1 /* it makes this very call */
+#define PV_VCPU_STATE_RUNNABLE 2 /* it waits for its turn */
+#define PV_VCPU_STATE_BLOCKED  3 /* it waits for an event */
+
 /* Selectors. */
 #define PV_KERNEL_CS        0x9  /* the kernel's code, at CPL 1 */
 #define PV_KERNEL_SS        0x11 /* the kernel's stack and data */
@@ -106,15 +121,22 @@
 #define PV_FEATURE_MULTICALL_BIT 10    /* its number */
 
 /* Hypercall numbers. */
-#define PV_HC_ABI_VERSION   0x00 /* Which version of the ABI is this? */
-#define PV_HC_FEATURES      0x01 /* Which features are offered? */
-#define PV_HC_NOOP          0x02 /* Do nothing, and return. */
-#define PV_HC_CONSOLE_WRITE 0x10 /* Write bytes to the console. */
-#define PV_HC_CONSOLE_READ  0x11 /* Read bytes that have arrived on the console. */
-#define PV_HC_TIME_GET      0x20 /* What time is it? */
-#define PV_HC_YIELD         0x30 /* Give the CPU away for a while. */
-#define PV_HC_BLOCK         0x31 /* Sleep until an event arrives. */
-#define PV_HC_SHUTDOWN      0x32 /* End the domain. */
+#define PV_HC_ABI_VERSION    0x00 /* Which version of the ABI is this? */
+#define PV_HC_FEATURES       0x01 /* Which features are offered? */
+#define PV_HC_NOOP           0x02 /* Do nothing, and return. */
+#define PV_HC_MULTICALL      0x03 /* Make several calls at once. */
+#define PV_HC_CONSOLE_WRITE  0x10 /* Write bytes to the console. */
+#define PV_HC_CONSOLE_READ   0x11 /* Read bytes that have arrived on the console. */
+#define PV_HC_TIME_GET       0x20 /* What time is it? */
+#define PV_HC_TIMER_SET      0x21 /* Let this virtual CPU's timer signal once. */
+#define PV_HC_TIMER_PERIODIC 0x22 /* Let this virtual CPU's timer signal again and again. */
+#define PV_HC_YIELD          0x30 /* Give the CPU away for a while. */
+#define PV_HC_BLOCK          0x31 /* Sleep until an event arrives. */
+#define PV_HC_SHUTDOWN       0x32 /* End the domain. */
+#define PV_HC_POLL           0x33 /* Sleep until one of some ports is pending, or a time has come. */
+#define PV_HC_VCPU_UP        0x34 /* Start a virtual CPU. */
+#define PV_HC_VCPU_DOWN      0x35 /* Stop a virtual CPU. */
+#define PV_HC_VCPU_QUERY     0x36 /* What does a virtual CPU do, and where did its time go? */
 
 #ifdef __ASSEMBLER__
 
@@ -145,6 +167,17 @@
 #define PV_TIME_WALL_S                  8   /* struct pv_time */
 #define PV_TIME_WALL_NS                 16  /* struct pv_time */
 #define PV_TIME_RESERVED                20  /* struct pv_time */
+#define PV_MULTICALL_NUMBER             0   /* struct pv_multicall */
+#define PV_MULTICALL_ARGS               8   /* struct pv_multicall */
+#define PV_MULTICALL_RESULT             48  /* struct pv_multicall */
+#define PV_VCPU_CONTEXT_RIP             0   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RSP             8   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_ARGUMENT        16  /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RESERVED        24  /* struct pv_vcpu_context */
+#define PV_VCPU_STATUS_STATE            0   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RESERVED         4   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RUN_NS           8   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_STEAL_NS         16  /* struct pv_vcpu_status */
 #define PV_VCPU_INFO_UPCALL_PENDING     0   /* struct pv_vcpu_info */
 #define PV_VCPU_INFO_UPCALL_MASK        1   /* struct pv_vcpu_info */
 #define PV_VCPU_INFO_RESERVED0          2   /* struct pv_vcpu_info */
@@ -249,6 +282,46 @@ PV_STATIC_ASSERT(offsetof(struct pv_time, system_ns) == 0, "pv_time.system_ns");
 PV_STATIC_ASSERT(offsetof(struct pv_time, wall_s) == 8, "pv_time.wall_s");
 PV_STATIC_ASSERT(offsetof(struct pv_time, wall_ns) == 16, "pv_time.wall_ns");
 PV_STATIC_ASSERT(offsetof(struct pv_time, reserved) == 20, "pv_time.reserved");
+
+/* One call of a MULTICALL. */
+struct pv_multicall {
+    uint64_t number;  /* which call */
+    uint64_t args[5]; /* its arguments, as in RDI, RSI, RDX, R10, R8 */
+    uint64_t result;  /* what it would have left in RAX; written by the hypervisor */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_multicall) == 56, "size of pv_multicall");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, number) == 0, "pv_multicall.number");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, args) == 8, "pv_multicall.args");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, result) == 48, "pv_multicall.result");
+
+/* Where a virtual CPU begins. */
+struct pv_vcpu_context {
+    pv_gva_t rip;      /* its first instruction */
+    pv_gva_t rsp;      /* its stack */
+    uint64_t argument; /* RDI there */
+    uint64_t reserved; /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_vcpu_context) == 32, "size of pv_vcpu_context");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, rip) == 0, "pv_vcpu_context.rip");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, rsp) == 8, "pv_vcpu_context.rsp");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, argument) == 16, "pv_vcpu_context.argument");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, reserved) == 24, "pv_vcpu_context.reserved");
+
+/* What a virtual CPU does, as VCPU_QUERY gives it. */
+struct pv_vcpu_status {
+    uint32_t state;    /* PV_VCPU_STATE_... */
+    uint32_t reserved; /* 0 */
+    uint64_t run_ns;   /* for how long it has run, in nanoseconds */
+    uint64_t steal_ns; /* for how long it could have run while others did */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_vcpu_status) == 24, "size of pv_vcpu_status");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, state) == 0, "pv_vcpu_status.state");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, reserved) == 4, "pv_vcpu_status.reserved");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, run_ns) == 8, "pv_vcpu_status.run_ns");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, steal_ns) == 16, "pv_vcpu_status.steal_ns");
 
 /* A virtual CPU's part of the shared page. */
 struct pv_vcpu_info {

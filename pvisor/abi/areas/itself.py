@@ -3,12 +3,26 @@
 
 from __future__ import annotations
 
-from pvisor.abi.errnos import EINVAL
-from pvisor.abi.model import Constant, Hypercall, Struct, u32
+from pvisor.abi.errnos import EFAULT, EINVAL
+from pvisor.abi.features import MULTICALL as MULTICALL_FEATURE
+from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_inout, u32
 
-CONSTANTS: tuple[Constant, ...] = ()
+MULTICALL_MAX = Constant("PV_MULTICALL_MAX", 64, "most calls that one MULTICALL makes", "Multicall")
 
-STRUCTS: tuple[Struct, ...] = ()
+CONSTANTS: tuple[Constant, ...] = (MULTICALL_MAX,)
+
+MULTICALL_ENTRY = Struct(
+    "pv_multicall",
+    "One call of a MULTICALL.",
+    (
+        Field("number", CType.U64, "which call"),
+        Field("args", CType.U64, "its arguments, as in RDI, RSI, RDX, R10, R8", 5),
+        Field("result", CType.U64, "what it would have left in RAX; written by the hypervisor"),
+    ),
+    grows=False,
+)
+
+STRUCTS: tuple[Struct, ...] = (MULTICALL_ENTRY,)
 
 ABI_VERSION = Hypercall(
     nr=0x00,
@@ -47,4 +61,38 @@ NOOP = Hypercall(
     example="for (int i = 0; i < 1000; i++)\n    pv_noop();",
 )
 
-CALLS: tuple[Hypercall, ...] = (ABI_VERSION, FEATURES, NOOP)
+MULTICALL = Hypercall(
+    nr=0x03,
+    name="MULTICALL",
+    summary="Make several calls at once.",
+    args=(
+        gva_inout("calls", "an array of calls", struct="pv_multicall"),
+        u32("n_calls", "how many, at most `PV_MULTICALL_MAX`"),
+    ),
+    result="how many calls were made: those have their result, the others are untouched",
+    errors={
+        EFAULT: "the array is not all readable and writable; no call has been made",
+        EINVAL: "`n_calls` is greater than `PV_MULTICALL_MAX`",
+    },
+    feature=MULTICALL_FEATURE,
+    blocks="as the call that ends it does",
+    notes=(
+        "The calls are made in their order, and each sees what those before it did. A call that fails does "
+        "not "
+        "end the batch: it has its error as result.",
+        "The array is read once, before the first call; results are written one by one. Where a call takes "
+        "away "
+        "the page that a result belongs in, that result is lost.",
+        "YIELD, BLOCK and SHUTDOWN end the batch: their result is written, they count, and nothing behind "
+        "them is "
+        "done. Compare the result with `n_calls`.",
+        "MULTICALL itself, POLL, IRET and VCPU_DOWN cannot be in a batch: their result is `-PV_EINVAL`, and "
+        "the "
+        "batch goes on.",
+    ),
+    replaces="nothing: each of a PC's privileged instructions traps by itself",
+    example="struct pv_multicall calls[2] = {{PV_HC_NOOP, {0}, 0}, {PV_HC_FEATURES, {0}, 0}};\n"
+    "if (pv_multicall(calls, 2) == 2)\n    use(calls[1].result);",
+)
+
+CALLS: tuple[Hypercall, ...] = (ABI_VERSION, FEATURES, NOOP, MULTICALL)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pvisor.abi.calls import ARG_REGISTERS, area_of
 from pvisor.abi.constants import GROUPS
 from pvisor.abi.layout import layout_of
-from pvisor.abi.model import Abi, Access, Arg, Hypercall, Struct
+from pvisor.abi.model import Abi, Arg, Hypercall, Struct
 
 BEGIN = "<!-- reference:begin -->"
 END = "<!-- reference:end -->"
@@ -86,8 +86,7 @@ def _arg_type(arg: Arg) -> str:
     if arg.access is None:
         return f"`{arg.type.name.lower()}`"
     pointee = f"`struct {arg.struct}`" if arg.struct else "bytes"
-    side = "IN" if arg.access is Access.IN else "OUT"
-    return f"`gva` of {pointee}, {side} ({arg.access.value} by the hypervisor)"
+    return f"`gva` of {pointee}, {arg.access.name} ({arg.access.value} by the hypervisor)"
 
 
 def _struct(row: Struct) -> str:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Several hypercalls in one exit. It has no twin: a PC's privileged instructions trap one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pvisor.abi import errnos
+from pvisor.abi.areas import cpu as cpu_rows
+from pvisor.abi.areas import itself as rows
+from pvisor.abi.areas import power
+from pvisor.abi.layout import offsetof, sizeof
+from pvisor.cpu.vcpu import Exit, Vcpu
+from pvisor.domain.domain import Domain
+from pvisor.domain.outcome import RESUME, Outcome
+from pvisor.para.hypercalls import HypercallTable, Served
+from pvisor.para.refusal import copy_in, copy_out, invalid
+
+ENTRY_BYTES, RESULT = sizeof("pv_multicall"), offsetof("pv_multicall", "result")
+MAX = rows.MULTICALL_MAX.number
+EINVAL = -errnos.EINVAL.number
+_WORDS = ENTRY_BYTES // 8
+
+
+_REFUSED = frozenset(
+    call.nr
+    for call in (*rows.CALLS, *power.CALLS, *cpu_rows.CALLS)
+    if call.name in ("MULTICALL", "POLL", "VCPU_DOWN", "IRET")
+)
+"""Calls that go on elsewhere, or answer later."""
+
+
+@dataclass(slots=True)
+class MulticallRoom:
+    """Makes the calls of a batch through the domain's own table, which is set when the table is made."""
+
+    table: HypercallTable | None = None
+
+    @property
+    def served(self) -> Served:
+        """The call of this room."""
+        return Served(decides={rows.MULTICALL: self.multicall})
+
+    def multicall(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
+        """MULTICALL(calls, n_calls): how many were made."""
+        assert self.table is not None
+        gva, n_calls = exit.args[0], exit.args[1]
+        if n_calls > MAX:
+            raise invalid()
+        raw = copy_in(domain, vcpu, gva, n_calls * ENTRY_BYTES)
+        copy_out(domain, vcpu, gva, raw)
+        words = memoryview(raw).cast("Q")
+        asked = exit.number, tuple(exit.args)
+        outcome, n_done = RESUME, 0
+        while outcome is RESUME and n_done < n_calls:
+            at = n_done * _WORDS
+            outcome = self._make(domain, vcpu, exit, words[at], words[at + 1 : at + 6])
+            result = exit.result & (1 << 64) - 1
+            domain.pointers.copy_out(vcpu, gva + n_done * ENTRY_BYTES + RESULT, result.to_bytes(8, "little"))
+            n_done += 1
+        exit.number = asked[0]
+        for i, arg in enumerate(asked[1]):
+            exit.args[i] = arg
+        exit.result = n_done
+        return outcome
+
+    def _make(self, domain: Domain, vcpu: Vcpu, exit: Exit, number: int, args: memoryview) -> Outcome:
+        assert self.table is not None
+        if number in _REFUSED:
+            exit.result = EINVAL
+            return RESUME
+        exit.number = number
+        for i in range(5):
+            exit.args[i] = args[i]
+        return self.table.serve(domain, vcpu, exit)
