@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pvisor.abi import constants
 from pvisor.abi.areas import console, itself, power, time
-from pvisor.abi.errnos import EFAULT, EINVAL, ENOSYS
+from pvisor.abi.errnos import EFAULT, EINVAL, ENOSYS, ERRNOS
 from pvisor.abi.model import Errno, Hypercall
 from pvisor.machine.memory import PAGE_BYTES
 
@@ -57,7 +57,7 @@ class Row:
     @property
     def errno(self) -> Errno | None:
         """The error that the row is about."""
-        return next((errno for errno in (EFAULT, EINVAL, ENOSYS) if self.result == -errno.number), None)
+        return next((errno for errno in ERRNOS if self.result == -errno.number), None)
 
 
 def initial(n_bytes: int = 2 * PAGE_BYTES) -> bytes:
