@@ -42,7 +42,7 @@ def hypercall_pages(transport: str) -> bytes:
 
 def offered_features(transport: str) -> int:
     """The feature bits that a domain gets."""
-    offered = features.CONSOLE_INPUT.mask
+    offered = features.CONSOLE_INPUT.mask | features.GRANTS.mask
     return offered | features.RAW_VMCALL.mask if transport == "vmcall" else offered
 
 

@@ -69,6 +69,13 @@ int pv_copy_in(pv_vcpu *v, uint64_t gva, void *into, uint64_t n_bytes);
 int pv_copy_out(pv_vcpu *v, uint64_t gva, const void *from, uint64_t n_bytes);
 
 /*
+ * A page of another domain at a slot of the grant window, free until then; `page` is its host address, in memory
+ * that the host shares between processes (MAP_SHARED). 0, or -1: the host does not allow it, nothing has changed.
+ */
+int pv_map_grant(pv_vcpu *v, uint32_t slot, void *page, int writable);
+void pv_unmap_grant(pv_vcpu *v, uint32_t slot);
+
+/*
  * The emulation lane (pvisor/emu/native): a vCPU whose guest runs at CPL 0 of the engine's CPU, entered in 32-bit
  * protected mode. Its own self-test comes once a process, after pv_self_test: 0, or -1 and text in `error`.
  */

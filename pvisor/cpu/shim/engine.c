@@ -88,6 +88,7 @@ void close_engine(struct engine *e)
         unicorn.context_free(e->context);
     if (e->uc && !e->lost)
         unicorn.close(e->uc);
+    close_grants(e);
     e->context = NULL;
     e->uc = NULL;
 }

@@ -12,7 +12,7 @@
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
  *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
- *   debug.c        the guest's breakpoints
+ *   debug.c        the guest's breakpoints    grants.c    frames of other domains
  *   loops.c        LOOPE and LOOPNE
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
@@ -32,6 +32,9 @@
 /* Engine-physical address of the hypervisor's own frames; guest RAM begins at 0. */
 #define HV_BASE (1ull << 38)
 #define PAGE_BYTES 4096ull
+/* Where frames that other domains have granted lie, a page each: the ABI's PV_GRANT_WINDOW and PV_GRANT_SLOTS. */
+#define GRANT_WINDOW (1ull << 36)
+#define N_GRANT_SLOTS 1024u
 
 /* Offsets into Unicorn's CPUX86State, each verified at start-up (state.c). */
 struct state_layout {
@@ -115,6 +118,8 @@ struct engine {
 
     uint8_t *ram, *hv;         /* host addresses of guest RAM and of the hypervisor's frames */
     uint64_t ram_bytes, hv_bytes;
+    uint8_t *grants;           /* host address of the grant window, NULL until it is used (grants.c) */
+    uint8_t grant_rights[N_GRANT_SLOTS]; /* 0: nothing is there */
 
     uint64_t epoch;            /* changes whenever an address may hold other code */
     uint64_t last_epoch;       /* the latest that was given out */
@@ -226,6 +231,11 @@ bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);
 void let_tlb_grow(struct engine *e);
+
+/* --- grants.c */
+enum { GRANT_READ = 1, GRANT_WRITE = 2 };
+uint8_t *granted_page(struct engine *e, uint64_t physical, uint32_t rights);
+void close_grants(struct engine *e);
 
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);

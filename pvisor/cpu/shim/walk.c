@@ -14,7 +14,7 @@ const uint8_t *host_of_physical(struct engine *e, uint64_t physical)
         return e->ram + physical;
     if (physical - HV_BASE < e->hv_bytes)
         return e->hv + (physical - HV_BASE);
-    return NULL;
+    return granted_page(e, physical, GRANT_READ);
 }
 
 /* rights: PRESENT, WRITABLE and USER as all levels grant them, NO_EXECUTE as any level asks. */
@@ -49,13 +49,15 @@ int pv_translate(pv_vcpu *v, uint64_t gva, uint64_t *physical, uint64_t *rights)
     return walk((struct engine *)v, gva, physical, rights) ? 0 : -1;
 }
 
-/* The guest's own frame behind a page of its address space, or NULL: the hypervisor's frames do not count. */
+/* The guest's frame behind its address, or one it was granted, or NULL: the hypervisor's frames do not count. */
 static uint8_t *guest_page(struct engine *e, uint64_t gva, bool write)
 {
     uint64_t physical, rights;
-    if (!walk(e, gva, &physical, &rights) || physical >= e->ram_bytes || (write && !(rights & WRITABLE)))
+    if (!walk(e, gva, &physical, &rights) || (write && !(rights & WRITABLE)))
         return NULL;
-    return e->ram + physical;
+    if (likely(physical < e->ram_bytes))
+        return e->ram + physical;
+    return granted_page(e, physical, write ? GRANT_WRITE : GRANT_READ);
 }
 
 static int copy(pv_vcpu *v, uint64_t gva, uint8_t *host, uint64_t n_bytes, bool write)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Domains on one grant hub, with no CPU, and a frame holder that keeps count."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pvisor.abi import errnos
+from pvisor.abi.areas import grants as rows
+from pvisor.abi.features import GRANTS
+from pvisor.abi.model import Hypercall
+from pvisor.cpu.exits import ExitReason
+from pvisor.domain.domain import Domain, handle_exit
+from pvisor.domain.outcome import Outcome
+from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.para.cpu import ParaWing
+from pvisor.para.grant_calls import Grants
+from pvisor.para.grants import GrantHub, GrantTable
+from pvisor.para.refusal import GuestError
+from tests.domain.fakes import MEMORY_BYTES, FakeExit, FakeVcpu
+
+TABLE_GFN, ABSENT_GFN = 0x10, 0x11
+"""A page table, and a frame that was given back, in each domain."""
+SCRATCH = 0x2_0000
+"""Where arguments are put."""
+
+
+class CountingFrames:
+    """Knows one table and one released frame."""
+
+    def __init__(self) -> None:
+        self.held: Counter[tuple[int, bool]] = Counter()
+
+    def hold(self, gfn: int, *, writable: bool) -> None:
+        if gfn == ABSENT_GFN:
+            raise GuestError(errnos.EINVAL)
+        if gfn == TABLE_GFN and writable:
+            raise GuestError(errnos.EBUSY)
+        self.held[gfn, writable] += 1
+
+    def drop(self, gfn: int, *, writable: bool) -> None:
+        assert self.held[gfn, writable] > 0
+        self.held[gfn, writable] -= 1
+
+    @property
+    def n_held(self) -> int:
+        return sum(self.held.values())
+
+
+class One:
+    """A domain, and its calls by name."""
+
+    def __init__(self, hub: GrantHub, domid: int) -> None:
+        self.domid = domid
+        self.memory = GuestMemory(MEMORY_BYTES)
+        self.frames = CountingFrames()
+        self.table: GrantTable = hub.add(domid, self.memory, self.frames)
+        self.vcpu = FakeVcpu(self.memory)
+        wing = ParaWing(GRANTS.mask, (Grants(self.table).served,))
+        self.domain = Domain(domid, f"d{domid}", self.memory, wing, [self.vcpu])
+
+    def call(self, call: Hypercall, *args: int) -> int:
+        """Make a hypercall; its result."""
+        filled = [*args, *(0x5EED for _ in range(5 - len(args)))]
+        exit = FakeExit(reason=ExitReason.HYPERCALL, number=call.nr, args=filled)
+        assert handle_exit(self.domain, self.vcpu, exit) is Outcome.RESUME
+        return exit.result
+
+    def create(self, domid: int, gpa: int, flags: int = 0) -> int:
+        return self.call(rows.GRANT_CREATE, domid, gpa, flags)
+
+    def revoke(self, gref: int) -> int:
+        return self.call(rows.GRANT_REVOKE, gref)
+
+    def map(self, domid: int, gref: int, flags: int = 0) -> int:
+        return self.call(rows.GRANT_MAP, domid, gref, flags)
+
+    def unmap(self, gpa: int) -> int:
+        return self.call(rows.GRANT_UNMAP, gpa)
+
+    def status(self, gref: int, info: int = SCRATCH) -> int:
+        return self.call(rows.GRANT_STATUS, gref, info)
+
+
+class World:
+    """Domains 1, 2 and 3."""
+
+    def __init__(self) -> None:
+        self.hub = GrantHub()
+        self.one, self.two, self.three = (One(self.hub, domid) for domid in (1, 2, 3))
+
+    @property
+    def domains(self) -> tuple[One, One, One]:
+        return self.one, self.two, self.three
+
+
+__all__ = ["ABSENT_GFN", "PAGE_BYTES", "SCRATCH", "TABLE_GFN", "CountingFrames", "One", "World"]

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Grants by their calls, with no CPU: what is allowed, what is refused, who may die when."""
+
+from __future__ import annotations
+
+import pytest
+
+from pvisor.abi.areas import events, grants
+from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL, ENOENT, ENOSPC, EPERM
+from pvisor.abi.layout import pack, sizeof, unpack
+from pvisor.machine.memory import GuestMemory
+from pvisor.para.grants import GrantHub
+from pvisor.para.refusal import GuestError
+from tests.domain.fakes import MEMORY_BYTES
+from tests.para.grant_world import ABSENT_GFN, PAGE_BYTES, SCRATCH, TABLE_GFN, One, World
+
+HOST, SELF = events.DOMID_HOST.number, events.DOMID_SELF.number
+RO = grants.READ_ONLY.number
+WINDOW, SLOTS = grants.WINDOW.number, grants.SLOTS.number
+COPY_MAX = grants.COPY_MAX.number
+U32, U64 = (1 << 32) - 1, (1 << 64) - 1
+FRAME = 0x8000
+_INVAL, _NOENT, _PERM = -EINVAL.number, -ENOENT.number, -EPERM.number
+_BUSY, _NOSPC, _FAULT = -EBUSY.number, -ENOSPC.number, -EFAULT.number
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def is_clean(world: World) -> bool:
+    """Are all counts where they began?"""
+    counts = [count for one in world.domains for count in one.table.counts.values()]
+    return not any(counts) and not any(one.frames.n_held for one in world.domains)
+
+
+def test_grant_map_unmap_revoke(world: World) -> None:
+    one, two = world.one, world.two
+    gref = one.create(2, FRAME)
+    assert gref > 0 and one.frames.held[FRAME >> 12, True] == 1
+    gpa = two.map(1, gref)
+    assert gpa == WINDOW
+    page = two.table.page_of(gpa)
+    assert page is not None
+    page[:4] = b"seen"
+    assert one.memory.read(FRAME, 4) == b"seen"
+    assert one.revoke(gref) == _BUSY
+    assert two.unmap(gpa) == 0
+    assert one.revoke(gref) == 0
+    assert is_clean(world)
+
+
+@pytest.mark.parametrize(
+    ("args", "result"),
+    [
+        ((2, FRAME + 1, 0), _INVAL),
+        ((2, MEMORY_BYTES, 0), _INVAL),
+        ((2, U64 & ~0xFFF, 0), _INVAL),
+        ((2, U64, 0), _INVAL),
+        ((2, WINDOW, 0), _INVAL),
+        ((2, FRAME, 2), _INVAL),
+        ((2, FRAME, 1 << 32), _INVAL),
+        ((1 << 32, FRAME, 0), _INVAL),
+        ((4, FRAME, 0), _NOENT),
+        ((U32, FRAME, 0), _NOENT),
+        ((2, TABLE_GFN << 12, 0), _BUSY),
+        ((2, ABSENT_GFN << 12, RO), _INVAL),
+    ],
+)
+def test_create_is_refused(world: World, args: tuple[int, int, int], result: int) -> None:
+    assert world.one.create(*args) == result
+    assert is_clean(world)
+
+
+def test_a_table_may_be_shown(world: World) -> None:
+    assert world.one.create(2, TABLE_GFN << 12, RO) > 0
+
+
+@pytest.mark.parametrize("domid", [1, SELF, HOST, 2])
+def test_for_whom(world: World, domid: int) -> None:
+    gref = world.one.create(domid, FRAME, RO)
+    assert gref > 0
+    assert world.one.status(gref) == 0
+    info = unpack("pv_grant_info", world.one.memory.read(SCRATCH, sizeof("pv_grant_info")))
+    assert info == {
+        "gpa": FRAME, "domid": 1 if domid == SELF else domid, "flags": RO, "n_readers": 0, "n_writers": 0,
+    }  # fmt: skip
+
+
+def test_status_counts_mappings(world: World) -> None:
+    gref = world.one.create(2, FRAME)
+    for flags in (0, 0, RO):
+        assert world.two.map(1, gref, flags) >= WINDOW
+    assert world.one.status(gref) == 0
+    info = unpack("pv_grant_info", world.one.memory.read(SCRATCH, sizeof("pv_grant_info")))
+    assert (info["n_readers"], info["n_writers"]) == (1, 2)
+
+
+def test_status_is_refused(world: World) -> None:
+    gref = world.one.create(2, FRAME)
+    assert world.one.status(gref + 1) == _NOENT
+    assert world.one.status(1 << 32) == _INVAL
+    world.one.vcpu.read_only.add(SCRATCH)
+    assert world.one.status(gref) == _FAULT
+    assert world.two.status(gref) == _NOENT
+
+
+@pytest.mark.parametrize(
+    ("domid", "gref", "flags", "result"),
+    [
+        (1, 0, 0, _NOENT),
+        (1, U32, 0, _NOENT),
+        (4, None, 0, _NOENT),
+        (HOST, None, 0, _NOENT),
+        (SELF, None, 0, _NOENT),
+        (1 << 32, None, 0, _INVAL),
+        (1, 1 << 32, 0, _INVAL),
+        (1, None, 2, _INVAL),
+        (1, None, 1 << 32, _INVAL),
+        (1, None, 0, _PERM),
+        (1, None, RO, WINDOW),
+    ],
+)
+def test_map(world: World, domid: int, gref: int | None, flags: int, result: int) -> None:
+    granted = world.one.create(2, FRAME, RO)
+    assert world.two.map(domid, granted if gref is None else gref, flags) == result
+
+
+def test_a_foreign_gref_is_refused(world: World) -> None:
+    gref = world.one.create(2, FRAME)
+    assert world.three.map(1, gref, RO) == _PERM
+    assert world.one.map(1, gref, RO) == _PERM
+    for_host = world.one.create(HOST, FRAME)
+    assert world.two.map(1, for_host) == _PERM
+
+
+def test_a_stale_gref_is_refused_though_its_place_is_used_again(world: World) -> None:
+    one, two = world.one, world.two
+    seen = set()
+    for _ in range(3 * grants.MAX_GRANTS.number):
+        gref = one.create(2, FRAME)
+        assert gref not in seen and 0 < gref <= U32
+        seen.add(gref)
+        assert one.revoke(gref) == 0
+        assert two.map(1, gref) == one.revoke(gref) == _NOENT
+
+
+def test_tables_are_bounded(world: World) -> None:
+    one, two = world.one, world.two
+    grefs = [one.create(2, FRAME) for _ in range(grants.MAX_GRANTS.number)]
+    assert one.create(2, FRAME) == _NOSPC
+    assert one.frames.n_held == len(grefs)
+    assert one.revoke(grefs[7]) == 0
+    assert one.create(2, FRAME) > 0
+    slots = [two.map(1, grefs[0]) for _ in range(SLOTS)]
+    assert sorted(slots) == [WINDOW + i * PAGE_BYTES for i in range(SLOTS)]
+    assert two.map(1, grefs[0]) == _NOSPC
+    assert two.unmap(slots[5]) == 0
+    assert two.map(1, grefs[0]) == slots[5]
+    assert two.table.counts["slots"] == SLOTS == one.table.counts["writers"]
+
+
+def test_a_host_that_gives_no_room_is_a_full_window(world: World) -> None:
+    class Full:
+        def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
+            return False
+
+        def unmap(self, slot: int) -> None:
+            raise AssertionError
+
+    world.two.table._window = Full()
+    gref = world.one.create(2, FRAME)
+    for _ in range(SLOTS + 1):
+        assert world.two.map(1, gref) == _NOSPC
+    assert world.one.revoke(gref) == 0
+    assert is_clean(world)
+
+
+@pytest.mark.parametrize(
+    ("gpa", "result"),
+    [
+        (0, _INVAL),
+        (FRAME, _INVAL),
+        (WINDOW - PAGE_BYTES, _INVAL),
+        (WINDOW + 1, _INVAL),
+        (WINDOW + SLOTS * PAGE_BYTES, _INVAL),
+        (U64 & ~0xFFF, _INVAL),
+        (WINDOW + PAGE_BYTES, _NOENT),
+        (WINDOW, 0),
+    ],
+)
+def test_unmap(world: World, gpa: int, result: int) -> None:
+    world.two.map(1, world.one.create(2, FRAME))
+    assert world.two.unmap(gpa) == result
+
+
+def test_entries_hold_a_slot(world: World) -> None:
+    one, two = world.one, world.two
+    gref = one.create(2, FRAME)
+    gpa, read_only = two.map(1, gref), two.map(1, gref, RO)
+    two.table.hold_slot(gpa, writable=True)
+    two.table.hold_slot(gpa, writable=False)
+    two.table.hold_slot(read_only, writable=False)
+    for bad, writable, errno in (
+        (read_only, True, EPERM), (WINDOW + 9 * PAGE_BYTES, False, EINVAL), (FRAME, False, EINVAL),
+        (WINDOW + SLOTS * PAGE_BYTES, False, EINVAL),
+    ):  # fmt: skip
+        with pytest.raises(GuestError, match=errno.name):
+            two.table.hold_slot(bad, writable=writable)
+    assert two.unmap(gpa) == two.unmap(read_only) == _BUSY
+    two.table.drop_slot(gpa, writable=True)
+    assert two.unmap(gpa) == _BUSY
+    two.table.drop_slot(gpa, writable=False)
+    two.table.drop_slot(read_only, writable=False)
+    assert two.unmap(gpa) == two.unmap(read_only) == one.revoke(gref) == 0
+    assert is_clean(world)
+
+
+# --- who dies
+
+
+def test_a_mapper_dies(world: World) -> None:
+    gref = world.one.create(2, FRAME)
+    gpa = world.two.map(1, gref)
+    world.two.table.hold_slot(gpa, writable=True)
+    world.hub.remove(2)
+    world.hub.remove(2)
+    assert world.one.table.counts["writers"] == 0
+    assert world.one.create(2, FRAME) == _NOENT
+    assert world.one.revoke(gref) == 0
+    assert is_clean(world)
+
+
+def test_a_granter_dies(world: World) -> None:
+    one, two = world.one, world.two
+    gref, other = one.create(2, FRAME), one.create(2, FRAME)
+    gpa = two.map(1, gref)
+    one.memory.write(FRAME, b"last words")
+    world.hub.remove(1)
+    assert not one.frames.n_held
+    assert two.map(1, gref) == two.map(1, other) == _NOENT
+    page = two.table.page_of(gpa)
+    assert page is not None and bytes(page[:10]) == b"last words"
+    assert two.unmap(gpa) == 0
+    assert two.table.page_of(gpa) is None
+    assert is_clean(world)
+
+
+def test_a_number_that_comes_again_is_another_domain(world: World) -> None:
+    gref = world.one.create(2, FRAME)
+    world.hub.remove(2)
+    again = One(world.hub, 2)
+    assert again.map(1, gref) == _PERM
+
+
+def test_the_host_maps_and_outlives(world: World) -> None:
+    one, hub = world.one, world.hub
+    gref, shown = one.create(HOST, FRAME), one.create(HOST, FRAME, RO)
+    mapping = hub.host_map(1, gref, writable=True)
+    reading = hub.host_map(1, shown, writable=False)
+    mapping.page[:5] = b"hello"
+    assert one.memory.read(FRAME, 5) == b"hello" == bytes(reading.page[:5])
+    with pytest.raises(TypeError):
+        reading.page[0] = 1
+    assert one.revoke(gref) == one.revoke(shown) == _BUSY
+    reading.close()
+    reading.close()
+    assert one.revoke(shown) == 0
+    hub.remove(1)
+    mapping.page[:5] = b"there"
+    mapping.close()
+    for domid, number in ((1, gref), (2, 1)):
+        with pytest.raises(GuestError, match="ENOENT"):
+            hub.host_map(domid, number, writable=False)
+    assert is_clean(world)
+
+
+def test_the_host_is_refused(world: World) -> None:
+    for gref, writable in ((world.one.create(2, FRAME), False), (world.one.create(HOST, FRAME, RO), True)):
+        with pytest.raises(GuestError, match="EPERM"):
+            world.hub.host_map(1, gref, writable=writable)
+
+
+def test_a_domain_is_added_once(world: World) -> None:
+    for domid in (1, HOST, SELF):
+        with pytest.raises(ValueError, match="taken"):
+            world.hub.add(domid, world.one.memory)
+    huge = GuestMemory(1 << 20)
+    huge.size_bytes = WINDOW + PAGE_BYTES
+    with pytest.raises(ValueError, match="window"):
+        GrantHub().add(1, huge)
+
+
+# --- GRANT_COPY
+
+
+def op(**fields: int) -> bytes:
+    """An operation; without further words 16 bytes from one own frame to another."""
+    plain = {
+        "source": FRAME, "dest": 0x9000, "source_domid": SELF, "source_offset": 0, "dest_domid": SELF,
+        "dest_offset": 0, "n_bytes": 16, "status": 77,
+    }  # fmt: skip
+    return pack("pv_grant_copy_op", **{**plain, **fields})
+
+
+def copy(one: One, *ops: bytes, at: int = SCRATCH, n_ops: int | None = None) -> tuple[int, list[int]]:
+    """GRANT_COPY; result and statuses."""
+    data = b"".join(ops)
+    one.memory.write(at, data)
+    result = one.call(grants.GRANT_COPY, at, len(ops) if n_ops is None else n_ops)
+    now = one.memory.read(at, len(data))
+    size = sizeof("pv_grant_copy_op")
+    return result, [unpack("pv_grant_copy_op", now[i : i + size])["status"] for i in range(0, len(now), size)]
+
+
+def test_copy_between_all_sorts_of_frames(world: World) -> None:
+    one, two = world.one, world.two
+    one.memory.write(FRAME, bytes(range(256)) * 16)
+    shown, written = one.create(2, FRAME, RO), one.create(2, 0xA000)
+    assert copy(
+        two,
+        op(source=shown, source_domid=1, source_offset=1, dest_offset=4080),
+        op(source=0x9000, source_offset=4080, dest=written, dest_domid=1),
+        op(source=shown, source_domid=1, dest=written, dest_domid=1, dest_offset=100, n_bytes=3),
+        op(n_bytes=0, source_offset=4096, dest_offset=4096),
+        op(source=written, source_domid=1, dest=written, dest_domid=1, dest_offset=1, n_bytes=16),
+    ) == (5, [0] * 5)
+    assert two.memory.read(0x9000 + 4080, 16) == bytes(range(1, 17))
+    assert one.memory.read(0xA000, 17) == bytes([1, *range(1, 17)])
+    assert one.memory.read(0xA000 + 100, 3) == bytes(range(3))
+    assert one.revoke(shown) == one.revoke(written) == 0
+    assert is_clean(world)
+
+
+@pytest.mark.parametrize(
+    ("fields", "errno"),
+    [
+        ({"source_offset": 4081}, EINVAL),
+        ({"dest_offset": 4081}, EINVAL),
+        ({"dest_offset": U32, "n_bytes": 1}, EINVAL),
+        ({"n_bytes": U32, "source_offset": U32, "dest_offset": U32}, EINVAL),
+        ({"n_bytes": 4097}, EINVAL),
+        ({"source": FRAME + 1}, EINVAL),
+        ({"source": MEMORY_BYTES}, EINVAL),
+        ({"dest": U64 & ~0xFFF}, EINVAL),
+        ({"dest": WINDOW}, EINVAL),
+        ({"dest": TABLE_GFN << 12}, EBUSY),
+        ({"source": ABSENT_GFN << 12}, EINVAL),
+        ({"dest": ABSENT_GFN << 12}, EINVAL),
+        ({"source_domid": 1, "source": 1}, ENOENT),
+        ({"source_domid": 1, "source": 1 << 32}, EINVAL),
+        ({"source_domid": 4, "source": 1}, ENOENT),
+        ({"source_domid": HOST, "source": 1}, ENOENT),
+        ({"dest_domid": U32, "dest": 1}, ENOENT),
+        ({"dest_domid": 2, "dest": 1}, ENOENT),
+    ],
+)
+def test_an_operation_fails(world: World, fields: dict[str, int], errno: object) -> None:
+    two = world.two
+    two.memory.write(FRAME, b"x" * 16)
+    result, statuses = copy(two, op(**fields), op())
+    assert (result, statuses) == (2, [errno.number, 0])  # type: ignore[attr-defined]
+    assert two.memory.read(0x9000, 16) == b"x" * 16
+    assert is_clean(world)
+
+
+def test_copy_keeps_to_the_rights(world: World) -> None:
+    shown, foreign = world.one.create(2, FRAME, RO), world.one.create(3, FRAME)
+    for side in ("source", "dest"):
+        assert copy(world.two, op(**{side: foreign, f"{side}_domid": 1})) == (1, [EPERM.number])
+    assert copy(world.two, op(dest=shown, dest_domid=1)) == (1, [EPERM.number])
+    world.one.revoke(shown)
+    assert copy(world.two, op(source=shown, source_domid=1)) == (1, [ENOENT.number])
+
+
+def test_copy_is_bounded(world: World) -> None:
+    ops = [op() for _ in range(COPY_MAX + 1)]
+    assert copy(world.one, *ops, at=0x2_0000) == (COPY_MAX, [0] * COPY_MAX + [77])
+    assert copy(world.one, op(), n_ops=0) == (0, [77])
+    assert world.one.call(grants.GRANT_COPY, SCRATCH, 1 << 32) == _INVAL
+
+
+@pytest.mark.parametrize("hidden", ["read_only", "absent"])
+def test_copy_checks_the_operations_first(world: World, hidden: str) -> None:
+    one = world.one
+    at = SCRATCH + PAGE_BYTES - sizeof("pv_grant_copy_op")
+    getattr(one.vcpu, hidden).add(SCRATCH + PAGE_BYTES)
+    one.memory.write(FRAME, b"x")
+    assert copy(one, op(n_bytes=1), op(), at=at) == (_FAULT, [77, 77])
+    assert one.memory.read(0x9000, 1) == b"\0"
+    assert one.call(grants.GRANT_COPY, 0, 1) == one.call(grants.GRANT_COPY, U64 - 5, 1) == _FAULT
+
+
+def test_operations_are_read_once(world: World) -> None:
+    """The first operation writes over the second; the second is done as it was."""
+    one = world.one
+    one.memory.write(FRAME, b"\xff" * 80)
+    assert copy(one, op(dest=SCRATCH, n_bytes=80), op()) == (2, [0, 0])
+    assert one.memory.read(0x9000, 16) == b"\xff" * 16
+    log = [line for line in one.vcpu.log if line.startswith("copy_in")]
+    assert len(log) == 1
