@@ -55,9 +55,10 @@ extern const unsigned char record[];
 
 static void make_page(void)
 {
-    unsigned char *page = mmap(0, PV_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t n_bytes = PV_HYPERCALL_PAGES * PV_PAGE_BYTES;
+    unsigned char *page = mmap(0, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t target = (uint64_t)record;
-    for (uint32_t nr = 0; nr < PV_CALLS_PER_PAGE; nr++) {
+    for (uint32_t nr = 0; nr < PV_HYPERCALL_PAGES * PV_CALLS_PER_PAGE; nr++) {
         unsigned char *stub = page + nr * PV_STUB_BYTES;
         memcpy(stub, "\xb8", 1); /* mov eax, nr */
         memcpy(stub + 1, &nr, 4);
@@ -65,7 +66,7 @@ static void make_page(void)
         memcpy(stub + 7, &target, 8);
         memcpy(stub + 15, "\x41\xff\xe3", 3); /* jmp r11 */
     }
-    mprotect(page, PV_PAGE_BYTES, PROT_READ | PROT_EXEC);
+    mprotect(page, n_bytes, PROT_READ | PROT_EXEC);
     pv_hypercall_page = page;
 }
 
@@ -106,6 +107,8 @@ int main(void)
     static const int64_t answers[] = {0, 1, -PV_ENOSYS, INT64_MAX, INT64_MIN};
     char buffer[4];
     struct pv_time time;
+    struct pv_event_info info;
+    struct pv_store_request request = {0, 0, 0, 0, 0, 0};
     make_page();
     for (unsigned n = 0; n < sizeof answers / sizeof *answers; n++) {
         uint64_t a = 0x1111111111111111 + n, b = 2 * a, c = 3 * a, d = 4 * a, e = 5 * a;
@@ -136,6 +139,22 @@ ARGUMENTS = {
     "yield": ("", ""),
     "block": ("", ""),
     "shutdown": ("PV_SHUTDOWN_CRASH, 0x80000000", "(uint64_t)2, (uint64_t)0x80000000"),
+    "event_alloc": ("PV_DOMID_SELF", "(uint64_t)0x7ff0"),
+    "event_bind": ("2, 1023", "(uint64_t)2, (uint64_t)1023"),
+    "event_bind_virq": ("PV_VIRQ_TIMER, 1", "(uint64_t)0, (uint64_t)1"),
+    "event_bind_ipi": ("15", "(uint64_t)15"),
+    "event_close": ("0xffffffff", "(uint64_t)0xffffffff"),
+    "event_send": ("3", "(uint64_t)3"),
+    "event_unmask": ("4", "(uint64_t)4"),
+    "event_status": ("5, &info", "(uint64_t)5, (uint64_t)&info"),
+    "event_vcpu": ("6, 2", "(uint64_t)6, (uint64_t)2"),
+    **{
+        f"store_{what}": ("&request", "(uint64_t)&request")
+        for what in ("read", "write", "list", "remove", "watch", "unwatch", "next")
+    },
+    "store_begin": ("", ""),
+    "store_end": ("1, 0", "(uint64_t)1, (uint64_t)0"),
+    "store_permit": ("&request, 2, 3", "(uint64_t)&request, (uint64_t)2, (uint64_t)3"),
 }
 
 

@@ -58,16 +58,43 @@
 #define PV_MAX_VCPUS   16   /* most virtual CPUs of a domain */
 #define PV_EVENT_PORTS 1024 /* event ports of a domain: 0 (never used) to 1023 */
 
-/* Domains. */
-#define PV_DOMID_HOST 0      /* the host, whose backends serve devices */
-#define PV_DOMID_SELF 0x7ff0 /* the calling domain */
+/* Domain numbers. */
+#define PV_DOMID_HOST 0      /* the hypervisor and its backends */
+#define PV_DOMID_MAX  0x7fef /* the greatest number that a domain can have */
+#define PV_DOMID_SELF 0x7ff0 /* the domain that calls */
 
-/* Grants. */
-#define PV_GRANT_WINDOW    0x1000000000 /* GPA of the first slot for other domains' frames */
-#define PV_GRANT_SLOTS     1024         /* slots of the window, a frame each */
-#define PV_GRANTS_MAX      4096         /* most grants that a domain has given at a time */
-#define PV_GRANT_READ_ONLY 1            /* flag: to be read, not written */
-#define PV_GRANT_COPY_MAX  64           /* most operations that one GRANT_COPY does */
+/* Kinds of event port. */
+#define PV_EVENT_FREE    0 /* not in use */
+#define PV_EVENT_UNBOUND 1 /* waits for `remote_domid` to bind to it */
+#define PV_EVENT_BOUND   2 /* one of the two ends of a channel */
+#define PV_EVENT_VIRQ    3 /* signalled by the hypervisor, for `virq` */
+#define PV_EVENT_IPI     4 /* signalled by the domain itself, for `vcpu_id` */
+
+/* Virtual IRQs. */
+#define PV_VIRQ_TIMER   0 /* the timer of a virtual CPU is due; one for each of them */
+#define PV_VIRQ_CONSOLE 1 /* there is input for CONSOLE_READ */
+#define PV_VIRQ_STORE   2 /* there is a watch event for STORE_NEXT */
+#define PV_VIRQ_BALLOON 3 /* MEMORY_TARGET has another answer */
+#define PV_N_VIRQS      4 /* virtual IRQs of this version */
+
+/* Limits of the store. */
+#define PV_STORE_PATH_MAX         512  /* longest path, counted as an absolute one */
+#define PV_STORE_DEPTH_MAX        16   /* most names in an absolute path */
+#define PV_STORE_NAME_MAX         64   /* longest name */
+#define PV_STORE_VALUE_MAX        1024 /* longest value */
+#define PV_STORE_NODES_MAX        256  /* most nodes in a domain's home, which counts as one */
+#define PV_STORE_RIGHTS_MAX       16   /* most domains that a node has rights for */
+#define PV_STORE_TOKEN_MAX        64   /* longest token of a watch */
+#define PV_STORE_WATCHES_MAX      32   /* most watches of a domain */
+#define PV_STORE_EVENT_MAX        578  /* longest watch event: path, NUL, token, NUL */
+#define PV_STORE_TRANSACTIONS_MAX 4    /* most transactions that a domain has open */
+#define PV_STORE_STEPS_MAX        128  /* most calls in a transaction */
+
+/* Rights in the store. */
+#define PV_STORE_NONE    0 /* neither read nor change */
+#define PV_STORE_READ    1 /* read, list, and be told of changes */
+#define PV_STORE_WRITE   2 /* write, make and remove */
+#define PV_STORE_INHERIT 4 /* by itself: as the node above has it */
 
 /* Errors: a hypercall's result is negative, -PV_EFAULT for instance. Linux's numbers. */
 #define PV_EPERM  1  /* the other domain has not allowed it */
@@ -117,21 +144,38 @@
 #define PV_FEATURE_MULTICALL_BIT 10    /* its number */
 
 /* Hypercall numbers. */
-#define PV_HC_ABI_VERSION   0x00 /* Which version of the ABI is this? */
-#define PV_HC_FEATURES      0x01 /* Which features are offered? */
-#define PV_HC_NOOP          0x02 /* Do nothing, and return. */
-#define PV_HC_CONSOLE_WRITE 0x10 /* Write bytes to the console. */
-#define PV_HC_CONSOLE_READ  0x11 /* Read bytes that have arrived on the console. */
-#define PV_HC_TIME_GET      0x20 /* What time is it? */
-#define PV_HC_YIELD         0x30 /* Give the CPU away for a while. */
-#define PV_HC_BLOCK         0x31 /* Sleep until an event arrives. */
-#define PV_HC_SHUTDOWN      0x32 /* End the domain. */
-#define PV_HC_GRANT_CREATE  0x70 /* Let another domain use a frame of one's own. */
-#define PV_HC_GRANT_REVOKE  0x71 /* Take a grant back. */
-#define PV_HC_GRANT_MAP     0x72 /* Put a frame that another domain has granted into the grant window. */
-#define PV_HC_GRANT_UNMAP   0x73 /* Take a frame out of the grant window. */
-#define PV_HC_GRANT_COPY    0x74 /* Copy between frames that are one's own or granted, without a mapping. */
-#define PV_HC_GRANT_STATUS  0x75 /* Look at a grant of one's own. */
+#define PV_HC_ABI_VERSION     0x00 /* Which version of the ABI is this? */
+#define PV_HC_FEATURES        0x01 /* Which features are offered? */
+#define PV_HC_NOOP            0x02 /* Do nothing, and return. */
+#define PV_HC_CONSOLE_WRITE   0x10 /* Write bytes to the console. */
+#define PV_HC_CONSOLE_READ    0x11 /* Read bytes that have arrived on the console. */
+#define PV_HC_TIME_GET        0x20 /* What time is it? */
+#define PV_HC_YIELD           0x30 /* Give the CPU away for a while. */
+#define PV_HC_BLOCK           0x31 /* Sleep until an event arrives. */
+#define PV_HC_SHUTDOWN        0x32 /* End the domain. */
+#define PV_HC_EVENT_ALLOC     0x60 /* Make a port that another domain may bind to. */
+/* Make the other end of a channel, to a port that a domain has allocated for this one. */
+#define PV_HC_EVENT_BIND      0x61
+#define PV_HC_EVENT_BIND_VIRQ 0x62 /* Make a port that the hypervisor signals. */
+#define PV_HC_EVENT_BIND_IPI  0x63 /* Make a port by which the domain signals one of its own virtual CPUs. */
+#define PV_HC_EVENT_CLOSE     0x64 /* Give a port back. */
+#define PV_HC_EVENT_SEND      0x65 /* Signal the other end of a channel. */
+/* Let a port's signals through again, and the one that has come meanwhile. */
+#define PV_HC_EVENT_UNMASK    0x66
+#define PV_HC_EVENT_STATUS    0x67 /* What is this port? */
+#define PV_HC_EVENT_VCPU      0x68 /* Choose which virtual CPU a port tells. */
+#define PV_HC_STORE_READ      0x80 /* Read a value. */
+/* Write a value; make the node, and those above it, where they are not there. */
+#define PV_HC_STORE_WRITE     0x81
+#define PV_HC_STORE_LIST      0x82 /* Which nodes are below this one? */
+#define PV_HC_STORE_REMOVE    0x83 /* Remove a node and all that is below it. */
+#define PV_HC_STORE_WATCH     0x84 /* Be told of each change of a node, or below it. */
+#define PV_HC_STORE_UNWATCH   0x85 /* No longer be told. */
+#define PV_HC_STORE_NEXT      0x86 /* Take the next watch event. */
+/* Begin a transaction: several calls that happen together, or not at all. */
+#define PV_HC_STORE_BEGIN     0x87
+#define PV_HC_STORE_END       0x88 /* End a transaction. */
+#define PV_HC_STORE_PERMIT    0x89 /* Say what another domain may do with a node and what is below it. */
 
 #ifdef __ASSEMBLER__
 
@@ -182,19 +226,18 @@
 #define PV_SHARED_INFO_N_VCPUS          268 /* struct pv_shared_info */
 #define PV_SHARED_INFO_RESERVED         272 /* struct pv_shared_info */
 #define PV_SHARED_INFO_VCPU             512 /* struct pv_shared_info */
-#define PV_GRANT_COPY_OP_SOURCE         0   /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_DEST           8   /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_SOURCE_DOMID   16  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_SOURCE_OFFSET  20  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_DEST_DOMID     24  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_DEST_OFFSET    28  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_N_BYTES        32  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_STATUS         36  /* struct pv_grant_copy_op */
-#define PV_GRANT_INFO_GPA               0   /* struct pv_grant_info */
-#define PV_GRANT_INFO_DOMID             8   /* struct pv_grant_info */
-#define PV_GRANT_INFO_FLAGS             12  /* struct pv_grant_info */
-#define PV_GRANT_INFO_N_READERS         16  /* struct pv_grant_info */
-#define PV_GRANT_INFO_N_WRITERS         20  /* struct pv_grant_info */
+#define PV_EVENT_INFO_KIND              0   /* struct pv_event_info */
+#define PV_EVENT_INFO_VCPU_ID           4   /* struct pv_event_info */
+#define PV_EVENT_INFO_REMOTE_DOMID      8   /* struct pv_event_info */
+#define PV_EVENT_INFO_REMOTE_PORT       12  /* struct pv_event_info */
+#define PV_EVENT_INFO_VIRQ              16  /* struct pv_event_info */
+#define PV_EVENT_INFO_RESERVED          20  /* struct pv_event_info */
+#define PV_STORE_REQUEST_PATH           0   /* struct pv_store_request */
+#define PV_STORE_REQUEST_VALUE          8   /* struct pv_store_request */
+#define PV_STORE_REQUEST_PATH_BYTES     16  /* struct pv_store_request */
+#define PV_STORE_REQUEST_VALUE_BYTES    20  /* struct pv_store_request */
+#define PV_STORE_REQUEST_TRANSACTION    24  /* struct pv_store_request */
+#define PV_STORE_REQUEST_RESERVED       28  /* struct pv_store_request */
 
 #else /* !__ASSEMBLER__ */
 
@@ -333,43 +376,41 @@ PV_STATIC_ASSERT(offsetof(struct pv_shared_info, n_vcpus) == 268, "pv_shared_inf
 PV_STATIC_ASSERT(offsetof(struct pv_shared_info, reserved) == 272, "pv_shared_info.reserved");
 PV_STATIC_ASSERT(offsetof(struct pv_shared_info, vcpu) == 512, "pv_shared_info.vcpu");
 
-/* One operation of GRANT_COPY: bytes of one frame to another. */
-struct pv_grant_copy_op {
-    uint64_t source;        /* the frame: its GPA where the domain is PV_DOMID_SELF, else a gref */
-    uint64_t dest;          /* the frame that is written, likewise */
-    uint32_t source_domid;  /* PV_DOMID_SELF, or who has granted `source` */
-    uint32_t source_offset; /* first byte in the frame */
-    uint32_t dest_domid;    /* PV_DOMID_SELF, or who has granted `dest` */
-    uint32_t dest_offset;   /* first byte in the frame */
-    uint32_t n_bytes;       /* how many; neither frame is left */
-    uint32_t status;        /* written: 0, or the number of an error, positive */
+/* What EVENT_STATUS tells of a port. Members that its kind has no use for are 0. */
+struct pv_event_info {
+    uint32_t kind;         /* one of `PV_EVENT_FREE` and so on */
+    uint32_t vcpu_id;      /* the virtual CPU that is told */
+    uint32_t remote_domid; /* UNBOUND, BOUND: the domain at the other end, or awaited there */
+    uint32_t remote_port;  /* BOUND: the other end's port; 0 where that is the hypervisor */
+    uint32_t virq;         /* VIRQ: which */
+    uint32_t reserved;     /* 0 */
 };
 
-PV_STATIC_ASSERT(sizeof(struct pv_grant_copy_op) == 40, "size of pv_grant_copy_op");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source) == 0, "pv_grant_copy_op.source");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest) == 8, "pv_grant_copy_op.dest");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source_domid) == 16, "pv_grant_copy_op.source_domid");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source_offset) == 20, "pv_grant_copy_op.source_offset");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest_domid) == 24, "pv_grant_copy_op.dest_domid");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest_offset) == 28, "pv_grant_copy_op.dest_offset");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, n_bytes) == 32, "pv_grant_copy_op.n_bytes");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, status) == 36, "pv_grant_copy_op.status");
+PV_STATIC_ASSERT(sizeof(struct pv_event_info) == 24, "size of pv_event_info");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, kind) == 0, "pv_event_info.kind");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, vcpu_id) == 4, "pv_event_info.vcpu_id");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, remote_domid) == 8, "pv_event_info.remote_domid");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, remote_port) == 12, "pv_event_info.remote_port");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, virq) == 16, "pv_event_info.virq");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, reserved) == 20, "pv_event_info.reserved");
 
-/* A grant, as GRANT_STATUS shows it. */
-struct pv_grant_info {
-    pv_gpa_t gpa;       /* the frame */
-    uint32_t domid;     /* for whom */
-    uint32_t flags;     /* 0 or PV_GRANT_READ_ONLY */
-    uint32_t n_readers; /* mappings that only read */
-    uint32_t n_writers; /* mappings that write as well */
+/* What a call about the store is about. It is copied once; the call never writes to it. */
+struct pv_store_request {
+    pv_gva_t path;        /* the path: its bytes, without a NUL */
+    pv_gva_t value;       /* the value's bytes, or the room for an answer */
+    uint32_t path_bytes;  /* length of the path; with 0 `path` is not looked at */
+    uint32_t value_bytes; /* length of the value or room; with 0 `value` is not looked at */
+    uint32_t transaction; /* the transaction that the call belongs to, or 0 */
+    uint32_t reserved;    /* 0 */
 };
 
-PV_STATIC_ASSERT(sizeof(struct pv_grant_info) == 24, "size of pv_grant_info");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_info, gpa) == 0, "pv_grant_info.gpa");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_info, domid) == 8, "pv_grant_info.domid");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_info, flags) == 12, "pv_grant_info.flags");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_info, n_readers) == 16, "pv_grant_info.n_readers");
-PV_STATIC_ASSERT(offsetof(struct pv_grant_info, n_writers) == 20, "pv_grant_info.n_writers");
+PV_STATIC_ASSERT(sizeof(struct pv_store_request) == 32, "size of pv_store_request");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, path) == 0, "pv_store_request.path");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, value) == 8, "pv_store_request.value");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, path_bytes) == 16, "pv_store_request.path_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, value_bytes) == 20, "pv_store_request.value_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, transaction) == 24, "pv_store_request.transaction");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, reserved) == 28, "pv_store_request.reserved");
 
 #endif /* !__ASSEMBLER__ */
 

@@ -162,50 +162,155 @@ static inline int64_t pv_shutdown(uint32_t reason, uint32_t status)
     return pv_hypercall2(PV_HC_SHUTDOWN, reason, status);
 }
 
-/*
- * Let another domain use a frame of one's own. Result: the grant's number (gref), greater than 0, to be told
- * to the other domain; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_ENOSPC or -PV_ENOSYS.
- */
-static inline int64_t pv_grant_create(uint32_t domid, uint64_t gpa, uint32_t flags)
+/* Make a port that another domain may bind to. Result: the new port, 1 to 1023; -PV_EINVAL or -PV_ENOSPC. */
+static inline int64_t pv_event_alloc(uint32_t remote_domid)
 {
-    return pv_hypercall3(PV_HC_GRANT_CREATE, domid, gpa, flags);
-}
-
-/* Take a grant back. Result: 0; -PV_ENOENT or -PV_EBUSY or -PV_EINVAL or -PV_ENOSYS. */
-static inline int64_t pv_grant_revoke(uint32_t gref)
-{
-    return pv_hypercall1(PV_HC_GRANT_REVOKE, gref);
+    return pv_hypercall1(PV_HC_EVENT_ALLOC, remote_domid);
 }
 
 /*
- * Put a frame that another domain has granted into the grant window. Result: the GPA of a slot of the window:
- * a frame from now on, for entries of page tables; -PV_ENOENT or -PV_EPERM or -PV_ENOSPC or -PV_EINVAL or
- * -PV_ENOSYS.
+ * Make the other end of a channel, to a port that a domain has allocated for this one. Result: the new port,
+ * 1 to 1023: the caller's end; -PV_EINVAL or -PV_ENOENT or -PV_EPERM or -PV_ENOSPC.
  */
-static inline int64_t pv_grant_map(uint32_t domid, uint32_t gref, uint32_t flags)
+static inline int64_t pv_event_bind(uint32_t remote_domid, uint32_t remote_port)
 {
-    return pv_hypercall3(PV_HC_GRANT_MAP, domid, gref, flags);
-}
-
-/* Take a frame out of the grant window. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_ENOSYS. */
-static inline int64_t pv_grant_unmap(uint64_t gpa)
-{
-    return pv_hypercall1(PV_HC_GRANT_UNMAP, gpa);
+    return pv_hypercall2(PV_HC_EVENT_BIND, remote_domid, remote_port);
 }
 
 /*
- * Copy between frames that are one's own or granted, without a mapping. Result: how many operations were
- * tried: the lesser of n_ops and PV_GRANT_COPY_MAX; -PV_EFAULT or -PV_EINVAL or -PV_ENOSYS.
+ * Make a port that the hypervisor signals. Result: the new port, 1 to 1023; -PV_EINVAL or -PV_EEXIST or
+ * -PV_ENOSPC.
  */
-static inline int64_t pv_grant_copy(struct pv_grant_copy_op *ops, uint32_t n_ops)
+static inline int64_t pv_event_bind_virq(uint32_t virq, uint32_t vcpu_id)
 {
-    return pv_hypercall2(PV_HC_GRANT_COPY, (uint64_t)(uintptr_t)ops, n_ops);
+    return pv_hypercall2(PV_HC_EVENT_BIND_VIRQ, virq, vcpu_id);
 }
 
-/* Look at a grant of one's own. Result: 0; -PV_ENOENT or -PV_EFAULT or -PV_EINVAL or -PV_ENOSYS. */
-static inline int64_t pv_grant_status(uint32_t gref, struct pv_grant_info *info)
+/*
+ * Make a port by which the domain signals one of its own virtual CPUs. Result: the new port, 1 to 1023;
+ * -PV_EINVAL or -PV_ENOSPC.
+ */
+static inline int64_t pv_event_bind_ipi(uint32_t vcpu_id)
 {
-    return pv_hypercall2(PV_HC_GRANT_STATUS, gref, (uint64_t)(uintptr_t)info);
+    return pv_hypercall1(PV_HC_EVENT_BIND_IPI, vcpu_id);
+}
+
+/* Give a port back. Result: 0; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_event_close(uint32_t port)
+{
+    return pv_hypercall1(PV_HC_EVENT_CLOSE, port);
+}
+
+/* Signal the other end of a channel. Result: 0: the other end is pending; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_event_send(uint32_t port)
+{
+    return pv_hypercall1(PV_HC_EVENT_SEND, port);
+}
+
+/*
+ * Let a port's signals through again, and the one that has come meanwhile. Result: 0; -PV_EINVAL or
+ * -PV_ENOENT.
+ */
+static inline int64_t pv_event_unmask(uint32_t port)
+{
+    return pv_hypercall1(PV_HC_EVENT_UNMASK, port);
+}
+
+/* What is this port? Result: 0; -PV_EINVAL or -PV_EFAULT. */
+static inline int64_t pv_event_status(uint32_t port, struct pv_event_info *status)
+{
+    return pv_hypercall2(PV_HC_EVENT_STATUS, port, (uint64_t)(uintptr_t)status);
+}
+
+/* Choose which virtual CPU a port tells. Result: 0; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_event_vcpu(uint32_t port, uint32_t vcpu_id)
+{
+    return pv_hypercall2(PV_HC_EVENT_VCPU, port, vcpu_id);
+}
+
+/*
+ * Read a value. Result: how long the value is; that many bytes have been written to value; -PV_EFAULT or
+ * -PV_EINVAL or -PV_EPERM or -PV_ENOENT or -PV_E2BIG or -PV_ENOSPC.
+ */
+static inline int64_t pv_store_read(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_READ, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Write a value; make the node, and those above it, where they are not there. Result: 0; -PV_EFAULT or
+ * -PV_EINVAL or -PV_EPERM or -PV_ENOSPC.
+ */
+static inline int64_t pv_store_write(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_WRITE, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Which nodes are below this one? Result: how many bytes were written to value: each name followed by a NUL,
+ * in the order of their bytes; -PV_EFAULT or -PV_EINVAL or -PV_EPERM or -PV_ENOENT or -PV_E2BIG or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_store_list(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_LIST, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Remove a node and all that is below it. Result: 0; -PV_EFAULT or -PV_EINVAL or -PV_EPERM or -PV_ENOENT or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_store_remove(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_REMOVE, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Be told of each change of a node, or below it. Result: 0; -PV_EFAULT or -PV_EINVAL or -PV_EEXIST or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_store_watch(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_WATCH, (uint64_t)(uintptr_t)request);
+}
+
+/* No longer be told. Result: 0; -PV_EFAULT or -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_store_unwatch(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_UNWATCH, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Take the next watch event. Result: how many bytes were written to value: the absolute path of what changed,
+ * NUL, the token, NUL; -PV_EFAULT or -PV_EINVAL or -PV_ENOENT or -PV_E2BIG.
+ */
+static inline int64_t pv_store_next(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_NEXT, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Begin a transaction: several calls that happen together, or not at all. Result: the transaction, 1 or
+ * greater; -PV_ENOSPC.
+ */
+static inline int64_t pv_store_begin(void)
+{
+    return pv_hypercall0(PV_HC_STORE_BEGIN);
+}
+
+/* End a transaction. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EAGAIN. */
+static inline int64_t pv_store_end(uint32_t transaction, uint32_t commit)
+{
+    return pv_hypercall2(PV_HC_STORE_END, transaction, commit);
+}
+
+/*
+ * Say what another domain may do with a node and what is below it. Result: 0; -PV_EFAULT or -PV_EINVAL or
+ * -PV_EPERM or -PV_ENOENT or -PV_ENOSPC.
+ */
+static inline int64_t pv_store_permit(const struct pv_store_request *request, uint32_t domid, uint32_t rights)
+{
+    return pv_hypercall3(PV_HC_STORE_PERMIT, (uint64_t)(uintptr_t)request, domid, rights);
 }
 
 #ifdef __cplusplus

@@ -4,10 +4,13 @@
 #include <pv/power.h>
 #include <pv/start.h>
 
+#include "event.h"
+
 extern int main(void);
 _Noreturn void pv_start(const struct pv_start_info *info);
 
 const unsigned char *pv_hypercall_page;
+struct pv_shared_info *pv_shared;
 
 static const struct pv_start_info *start_info;
 
@@ -17,6 +20,7 @@ _Noreturn void pv_start(const struct pv_start_info *info)
         __builtin_trap(); /* there is no hypercall page to complain through */
     start_info = info;
     pv_hypercall_page = (const unsigned char *)info->hypercall_page;
+    pv_shared = (struct pv_shared_info *)info->shared_info;
     pv_exit(main());
 }
 
