@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from pvisor.cpu.grant_window import GrantWindow
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.errors import UsageError
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.timers import Timers
 from pvisor.para import start
 from pvisor.para.cpu import ParaWing
+from pvisor.para.grant_calls import Grants
 from pvisor.para.multicall import MulticallRoom
 from pvisor.para.power import PowerRoom
 from pvisor.vmm.builder import Machine, Parts, domain_of
@@ -34,7 +36,10 @@ def build_para(parts: Parts) -> Machine:
         cmdline=config.cmdline, transport=config.transport, offered=offered, domid=parts.domid,
     )  # fmt: skip
     multicall = MulticallRoom()
-    rooms = (PowerRoom(started.shared).served, multicall.served)
+    world = parts.world
+    table = world.grants.add(parts.domid, parts.memory, None, GrantWindow(vcpus))
+    parts.owned.callback(world.grants.remove, parts.domid)
+    rooms = (PowerRoom(started.shared).served, multicall.served, Grants(table).served)
     wing = ParaWing(offered, rooms)
     multicall.table = wing.calls
     domain = domain_of(parts, wing)

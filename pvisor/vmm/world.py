@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pvisor.para.grants import GrantHub
 
 
 @dataclass(slots=True)
 class World:
     """The hubs by which domains reach one another."""
 
-    def remove(self, domid: int) -> None:
-        """A domain has ended: nothing of it is left here."""
+    grants: GrantHub = field(default_factory=GrantHub)

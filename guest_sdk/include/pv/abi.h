@@ -45,6 +45,21 @@
 #define PV_SHUTDOWN_REBOOT   1 /* start again; today's pvisor ends the run */
 #define PV_SHUTDOWN_CRASH    2 /* the guest reports its own failure */
 
+/* Multicall. */
+#define PV_MULTICALL_MAX 64 /* most calls that one MULTICALL makes */
+
+/* Timers. */
+#define PV_TIMER_MIN_PERIOD_NS 10000 /* shortest period of TIMER_PERIODIC, in nanoseconds */
+
+/* Polling. */
+#define PV_POLL_MAX 64 /* most ports of one POLL */
+
+/* Virtual CPUs. */
+#define PV_VCPU_STATE_DOWN     0 /* it has not been started, or was stopped */
+#define PV_VCPU_STATE_RUNNING  1 /* it makes this very call */
+#define PV_VCPU_STATE_RUNNABLE 2 /* it waits for its turn */
+#define PV_VCPU_STATE_BLOCKED  3 /* it waits for an event */
+
 /* Selectors. */
 #define PV_KERNEL_CS        0x9  /* the kernel's code, at CPL 1 */
 #define PV_KERNEL_SS        0x11 /* the kernel's stack and data */
@@ -76,6 +91,13 @@
 #define PV_VIRQ_STORE   2 /* there is a watch event for STORE_NEXT */
 #define PV_VIRQ_BALLOON 3 /* MEMORY_TARGET has another answer */
 #define PV_N_VIRQS      4 /* virtual IRQs of this version */
+
+/* Grants. */
+#define PV_GRANT_WINDOW    0x1000000000 /* GPA of the first slot for other domains' frames */
+#define PV_GRANT_SLOTS     1024         /* slots of the window, a frame each */
+#define PV_GRANTS_MAX      4096         /* most grants that a domain has given at a time */
+#define PV_GRANT_READ_ONLY 1            /* flag: to be read, not written */
+#define PV_GRANT_COPY_MAX  64           /* most operations that one GRANT_COPY does */
 
 /* Limits of the store. */
 #define PV_STORE_PATH_MAX         512  /* longest path, counted as an absolute one */
@@ -147,12 +169,19 @@
 #define PV_HC_ABI_VERSION     0x00 /* Which version of the ABI is this? */
 #define PV_HC_FEATURES        0x01 /* Which features are offered? */
 #define PV_HC_NOOP            0x02 /* Do nothing, and return. */
+#define PV_HC_MULTICALL       0x03 /* Make several calls at once. */
 #define PV_HC_CONSOLE_WRITE   0x10 /* Write bytes to the console. */
 #define PV_HC_CONSOLE_READ    0x11 /* Read bytes that have arrived on the console. */
 #define PV_HC_TIME_GET        0x20 /* What time is it? */
+#define PV_HC_TIMER_SET       0x21 /* Let this virtual CPU's timer signal once. */
+#define PV_HC_TIMER_PERIODIC  0x22 /* Let this virtual CPU's timer signal again and again. */
 #define PV_HC_YIELD           0x30 /* Give the CPU away for a while. */
 #define PV_HC_BLOCK           0x31 /* Sleep until an event arrives. */
 #define PV_HC_SHUTDOWN        0x32 /* End the domain. */
+#define PV_HC_POLL            0x33 /* Sleep until one of some ports is pending, or a time has come. */
+#define PV_HC_VCPU_UP         0x34 /* Start a virtual CPU. */
+#define PV_HC_VCPU_DOWN       0x35 /* Stop a virtual CPU. */
+#define PV_HC_VCPU_QUERY      0x36 /* What does a virtual CPU do, and where did its time go? */
 #define PV_HC_EVENT_ALLOC     0x60 /* Make a port that another domain may bind to. */
 /* Make the other end of a channel, to a port that a domain has allocated for this one. */
 #define PV_HC_EVENT_BIND      0x61
@@ -164,6 +193,12 @@
 #define PV_HC_EVENT_UNMASK    0x66
 #define PV_HC_EVENT_STATUS    0x67 /* What is this port? */
 #define PV_HC_EVENT_VCPU      0x68 /* Choose which virtual CPU a port tells. */
+#define PV_HC_GRANT_CREATE    0x70 /* Let another domain use a frame of one's own. */
+#define PV_HC_GRANT_REVOKE    0x71 /* Take a grant back. */
+#define PV_HC_GRANT_MAP       0x72 /* Put a frame that another domain has granted into the grant window. */
+#define PV_HC_GRANT_UNMAP     0x73 /* Take a frame out of the grant window. */
+#define PV_HC_GRANT_COPY      0x74 /* Copy between frames that are one's own or granted, without a mapping. */
+#define PV_HC_GRANT_STATUS    0x75 /* Look at a grant of one's own. */
 #define PV_HC_STORE_READ      0x80 /* Read a value. */
 /* Write a value; make the node, and those above it, where they are not there. */
 #define PV_HC_STORE_WRITE     0x81
@@ -206,6 +241,17 @@
 #define PV_TIME_WALL_S                  8   /* struct pv_time */
 #define PV_TIME_WALL_NS                 16  /* struct pv_time */
 #define PV_TIME_RESERVED                20  /* struct pv_time */
+#define PV_MULTICALL_NUMBER             0   /* struct pv_multicall */
+#define PV_MULTICALL_ARGS               8   /* struct pv_multicall */
+#define PV_MULTICALL_RESULT             48  /* struct pv_multicall */
+#define PV_VCPU_CONTEXT_RIP             0   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RSP             8   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_ARGUMENT        16  /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RESERVED        24  /* struct pv_vcpu_context */
+#define PV_VCPU_STATUS_STATE            0   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RESERVED         4   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RUN_NS           8   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_STEAL_NS         16  /* struct pv_vcpu_status */
 #define PV_VCPU_INFO_UPCALL_PENDING     0   /* struct pv_vcpu_info */
 #define PV_VCPU_INFO_UPCALL_MASK        1   /* struct pv_vcpu_info */
 #define PV_VCPU_INFO_RESERVED0          2   /* struct pv_vcpu_info */
@@ -232,6 +278,19 @@
 #define PV_EVENT_INFO_REMOTE_PORT       12  /* struct pv_event_info */
 #define PV_EVENT_INFO_VIRQ              16  /* struct pv_event_info */
 #define PV_EVENT_INFO_RESERVED          20  /* struct pv_event_info */
+#define PV_GRANT_COPY_OP_SOURCE         0   /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST           8   /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_SOURCE_DOMID   16  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_SOURCE_OFFSET  20  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST_DOMID     24  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST_OFFSET    28  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_N_BYTES        32  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_STATUS         36  /* struct pv_grant_copy_op */
+#define PV_GRANT_INFO_GPA               0   /* struct pv_grant_info */
+#define PV_GRANT_INFO_DOMID             8   /* struct pv_grant_info */
+#define PV_GRANT_INFO_FLAGS             12  /* struct pv_grant_info */
+#define PV_GRANT_INFO_N_READERS         16  /* struct pv_grant_info */
+#define PV_GRANT_INFO_N_WRITERS         20  /* struct pv_grant_info */
 #define PV_STORE_REQUEST_PATH           0   /* struct pv_store_request */
 #define PV_STORE_REQUEST_VALUE          8   /* struct pv_store_request */
 #define PV_STORE_REQUEST_PATH_BYTES     16  /* struct pv_store_request */
@@ -323,6 +382,46 @@ PV_STATIC_ASSERT(offsetof(struct pv_time, wall_s) == 8, "pv_time.wall_s");
 PV_STATIC_ASSERT(offsetof(struct pv_time, wall_ns) == 16, "pv_time.wall_ns");
 PV_STATIC_ASSERT(offsetof(struct pv_time, reserved) == 20, "pv_time.reserved");
 
+/* One call of a MULTICALL. */
+struct pv_multicall {
+    uint64_t number;  /* which call */
+    uint64_t args[5]; /* its arguments, as in RDI, RSI, RDX, R10, R8 */
+    uint64_t result;  /* what it would have left in RAX; written by the hypervisor */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_multicall) == 56, "size of pv_multicall");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, number) == 0, "pv_multicall.number");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, args) == 8, "pv_multicall.args");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, result) == 48, "pv_multicall.result");
+
+/* Where a virtual CPU begins. */
+struct pv_vcpu_context {
+    pv_gva_t rip;      /* its first instruction */
+    pv_gva_t rsp;      /* its stack */
+    uint64_t argument; /* RDI there */
+    uint64_t reserved; /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_vcpu_context) == 32, "size of pv_vcpu_context");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, rip) == 0, "pv_vcpu_context.rip");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, rsp) == 8, "pv_vcpu_context.rsp");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, argument) == 16, "pv_vcpu_context.argument");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, reserved) == 24, "pv_vcpu_context.reserved");
+
+/* What a virtual CPU does, as VCPU_QUERY gives it. */
+struct pv_vcpu_status {
+    uint32_t state;    /* PV_VCPU_STATE_... */
+    uint32_t reserved; /* 0 */
+    uint64_t run_ns;   /* for how long it has run, in nanoseconds */
+    uint64_t steal_ns; /* for how long it could have run while others did */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_vcpu_status) == 24, "size of pv_vcpu_status");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, state) == 0, "pv_vcpu_status.state");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, reserved) == 4, "pv_vcpu_status.reserved");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, run_ns) == 8, "pv_vcpu_status.run_ns");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, steal_ns) == 16, "pv_vcpu_status.steal_ns");
+
 /* A virtual CPU's part of the shared page. */
 struct pv_vcpu_info {
     uint8_t  upcall_pending; /* 1: an unmasked event is pending; the guest clears it; written by both */
@@ -393,6 +492,44 @@ PV_STATIC_ASSERT(offsetof(struct pv_event_info, remote_domid) == 8, "pv_event_in
 PV_STATIC_ASSERT(offsetof(struct pv_event_info, remote_port) == 12, "pv_event_info.remote_port");
 PV_STATIC_ASSERT(offsetof(struct pv_event_info, virq) == 16, "pv_event_info.virq");
 PV_STATIC_ASSERT(offsetof(struct pv_event_info, reserved) == 20, "pv_event_info.reserved");
+
+/* One operation of GRANT_COPY: bytes of one frame to another. */
+struct pv_grant_copy_op {
+    uint64_t source;        /* the frame: its GPA where the domain is PV_DOMID_SELF, else a gref */
+    uint64_t dest;          /* the frame that is written, likewise */
+    uint32_t source_domid;  /* PV_DOMID_SELF, or who has granted `source` */
+    uint32_t source_offset; /* first byte in the frame */
+    uint32_t dest_domid;    /* PV_DOMID_SELF, or who has granted `dest` */
+    uint32_t dest_offset;   /* first byte in the frame */
+    uint32_t n_bytes;       /* how many; neither frame is left */
+    uint32_t status;        /* written: 0, or the number of an error, positive */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_grant_copy_op) == 40, "size of pv_grant_copy_op");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source) == 0, "pv_grant_copy_op.source");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest) == 8, "pv_grant_copy_op.dest");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source_domid) == 16, "pv_grant_copy_op.source_domid");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source_offset) == 20, "pv_grant_copy_op.source_offset");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest_domid) == 24, "pv_grant_copy_op.dest_domid");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest_offset) == 28, "pv_grant_copy_op.dest_offset");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, n_bytes) == 32, "pv_grant_copy_op.n_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, status) == 36, "pv_grant_copy_op.status");
+
+/* A grant, as GRANT_STATUS shows it. */
+struct pv_grant_info {
+    pv_gpa_t gpa;       /* the frame */
+    uint32_t domid;     /* for whom */
+    uint32_t flags;     /* 0 or PV_GRANT_READ_ONLY */
+    uint32_t n_readers; /* mappings that only read */
+    uint32_t n_writers; /* mappings that write as well */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_grant_info) == 24, "size of pv_grant_info");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, gpa) == 0, "pv_grant_info.gpa");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, domid) == 8, "pv_grant_info.domid");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, flags) == 12, "pv_grant_info.flags");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, n_readers) == 16, "pv_grant_info.n_readers");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, n_writers) == 20, "pv_grant_info.n_writers");
 
 /* What a call about the store is about. It is copied once; the call never writes to it. */
 struct pv_store_request {

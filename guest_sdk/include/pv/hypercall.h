@@ -121,6 +121,15 @@ static inline int64_t pv_noop(void)
 }
 
 /*
+ * Make several calls at once. Result: how many calls were made: those have their result, the others are
+ * untouched; -PV_EFAULT or -PV_EINVAL.
+ */
+static inline int64_t pv_multicall(struct pv_multicall *calls, uint32_t n_calls)
+{
+    return pv_hypercall2(PV_HC_MULTICALL, (uint64_t)(uintptr_t)calls, n_calls);
+}
+
+/*
  * Write bytes to the console. Result: how many bytes were written: the lesser of size_bytes and
  * PV_CONSOLE_WRITE_MAX; -PV_EFAULT.
  */
@@ -144,6 +153,18 @@ static inline int64_t pv_time_get(struct pv_time *time)
     return pv_hypercall1(PV_HC_TIME_GET, (uint64_t)(uintptr_t)time);
 }
 
+/* Let this virtual CPU's timer signal once. Result: 0. */
+static inline int64_t pv_timer_set(uint64_t due_ns)
+{
+    return pv_hypercall1(PV_HC_TIMER_SET, due_ns);
+}
+
+/* Let this virtual CPU's timer signal again and again. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_timer_periodic(uint64_t period_ns)
+{
+    return pv_hypercall1(PV_HC_TIMER_PERIODIC, period_ns);
+}
+
 /* Give the CPU away for a while. Result: 0. */
 static inline int64_t pv_yield(void)
 {
@@ -160,6 +181,38 @@ static inline int64_t pv_block(void)
 static inline int64_t pv_shutdown(uint32_t reason, uint32_t status)
 {
     return pv_hypercall2(PV_HC_SHUTDOWN, reason, status);
+}
+
+/*
+ * Sleep until one of some ports is pending, or a time has come. Result: 0 when a port is pending or an upcall
+ * was made; -PV_EFAULT or -PV_EINVAL or -PV_ETIME.
+ */
+static inline int64_t pv_poll(const void *ports, uint32_t n_ports, uint64_t due_ns)
+{
+    return pv_hypercall3(PV_HC_POLL, (uint64_t)(uintptr_t)ports, n_ports, due_ns);
+}
+
+/* Start a virtual CPU. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_EFAULT. */
+static inline int64_t pv_vcpu_up(uint32_t vcpu_id, const struct pv_vcpu_context *context)
+{
+    return pv_hypercall2(PV_HC_VCPU_UP, vcpu_id, (uint64_t)(uintptr_t)context);
+}
+
+/*
+ * Stop a virtual CPU. Result: 0; nothing for the caller's own, which does not go on; -PV_EINVAL or -PV_ENOENT
+ * or -PV_EBUSY.
+ */
+static inline int64_t pv_vcpu_down(uint32_t vcpu_id)
+{
+    return pv_hypercall1(PV_HC_VCPU_DOWN, vcpu_id);
+}
+
+/*
+ * What does a virtual CPU do, and where did its time go? Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EFAULT.
+ */
+static inline int64_t pv_vcpu_query(uint32_t vcpu_id, struct pv_vcpu_status *status)
+{
+    return pv_hypercall2(PV_HC_VCPU_QUERY, vcpu_id, (uint64_t)(uintptr_t)status);
 }
 
 /* Make a port that another domain may bind to. Result: the new port, 1 to 1023; -PV_EINVAL or -PV_ENOSPC. */
@@ -226,6 +279,52 @@ static inline int64_t pv_event_status(uint32_t port, struct pv_event_info *statu
 static inline int64_t pv_event_vcpu(uint32_t port, uint32_t vcpu_id)
 {
     return pv_hypercall2(PV_HC_EVENT_VCPU, port, vcpu_id);
+}
+
+/*
+ * Let another domain use a frame of one's own. Result: the grant's number (gref), greater than 0, to be told
+ * to the other domain; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_ENOSPC or -PV_ENOSYS.
+ */
+static inline int64_t pv_grant_create(uint32_t domid, uint64_t gpa, uint32_t flags)
+{
+    return pv_hypercall3(PV_HC_GRANT_CREATE, domid, gpa, flags);
+}
+
+/* Take a grant back. Result: 0; -PV_ENOENT or -PV_EBUSY or -PV_EINVAL or -PV_ENOSYS. */
+static inline int64_t pv_grant_revoke(uint32_t gref)
+{
+    return pv_hypercall1(PV_HC_GRANT_REVOKE, gref);
+}
+
+/*
+ * Put a frame that another domain has granted into the grant window. Result: the GPA of a slot of the window:
+ * a frame from now on, for entries of page tables; -PV_ENOENT or -PV_EPERM or -PV_ENOSPC or -PV_EINVAL or
+ * -PV_ENOSYS.
+ */
+static inline int64_t pv_grant_map(uint32_t domid, uint32_t gref, uint32_t flags)
+{
+    return pv_hypercall3(PV_HC_GRANT_MAP, domid, gref, flags);
+}
+
+/* Take a frame out of the grant window. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_ENOSYS. */
+static inline int64_t pv_grant_unmap(uint64_t gpa)
+{
+    return pv_hypercall1(PV_HC_GRANT_UNMAP, gpa);
+}
+
+/*
+ * Copy between frames that are one's own or granted, without a mapping. Result: how many operations were
+ * tried: the lesser of n_ops and PV_GRANT_COPY_MAX; -PV_EFAULT or -PV_EINVAL or -PV_ENOSYS.
+ */
+static inline int64_t pv_grant_copy(struct pv_grant_copy_op *ops, uint32_t n_ops)
+{
+    return pv_hypercall2(PV_HC_GRANT_COPY, (uint64_t)(uintptr_t)ops, n_ops);
+}
+
+/* Look at a grant of one's own. Result: 0; -PV_ENOENT or -PV_EFAULT or -PV_EINVAL or -PV_ENOSYS. */
+static inline int64_t pv_grant_status(uint32_t gref, struct pv_grant_info *info)
+{
+    return pv_hypercall2(PV_HC_GRANT_STATUS, gref, (uint64_t)(uintptr_t)info);
 }
 
 /*
