@@ -27,6 +27,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 COMMANDS = {
     "run": ("run", "run", "Run a guest."),
+    "up": ("up", "up", "Run several domains from a file."),
     "compare": ("compare", "compare", "Run one program in both modes and compare what it cost."),
     "build": ("build", "build", "Build a guest from C."),
     "inspect": ("inspect", "inspect", "Show what is in a guest's ELF file."),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,6 +48,8 @@ class Machine:
     mmio: MmioBus | None = None
     screen: Screen | None = None
     mode: str = ""
+    on_turn: Callable[[int, int], object] = lambda vcpu_id, steal_ns: None
+    """Told which vCPU begins a turn, and how much time has been stolen from it so far, in nanoseconds."""
     _owned: ExitStack = field(default_factory=ExitStack)
 
     @property

@@ -37,13 +37,15 @@ class RunLoop:
         on_kick: Callable[[], Ending | None],
         drain_trace: Callable[[], None],
         is_viewed: bool = False,
+        on_turn: Callable[[int, int], object] = lambda vcpu_id, steal_ns: None,
     ) -> None:
         self._domain = domain
         self._cpu = PhysicalCpu()
         all_vcpus = vcpus if isinstance(vcpus, Sequence) else [vcpus]
         self._member = self._cpu.add(
-            domain, all_vcpus, Account(), on_kick=on_kick, drain_trace=lambda vcpu: drain_trace
-        )
+            domain, all_vcpus, Account(),
+            on_kick=on_kick, drain_trace=lambda vcpu: drain_trace, on_turn=on_turn,
+        )  # fmt: skip
         self._member.is_viewed = is_viewed
 
     def run(self) -> Ending:

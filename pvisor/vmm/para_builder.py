@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pvisor.cpu.grant_window import GrantWindow
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.errors import UsageError
@@ -13,6 +15,7 @@ from pvisor.para.cpu import ParaWing
 from pvisor.para.grant_calls import Grants
 from pvisor.para.multicall import MulticallRoom
 from pvisor.para.power import PowerRoom
+from pvisor.para.shared import SharedPage
 from pvisor.vmm.builder import Machine, Parts, domain_of
 
 PARA_FRAMES = 32
@@ -39,7 +42,8 @@ def build_para(parts: Parts) -> Machine:
     world = parts.world
     table = world.grants.add(parts.domid, parts.memory, None, GrantWindow(vcpus))
     parts.owned.callback(world.grants.remove, parts.domid)
-    rooms = (PowerRoom(started.shared).served, multicall.served, Grants(table).served)
+    power = PowerRoom(started.shared)
+    rooms = (power.served, multicall.served, Grants(table).served)
     wing = ParaWing(offered, rooms)
     multicall.table = wing.calls
     domain = domain_of(parts, wing)
@@ -47,7 +51,15 @@ def build_para(parts: Parts) -> Machine:
     wall_s, wall_ns = domain.wall_clock.at(0)
     started.shared.set_wall_clock(wall_s, wall_ns, len(vcpus))
     started.shared.start_time(0)
-    return Machine(domain, vcpus, parts.image)
+    return Machine(domain, vcpus, parts.image, on_turn=_on_turn(started.shared, power))
+
+
+def _on_turn(shared: SharedPage, power: PowerRoom) -> Callable[[int, int], None]:
+    def on_turn(vcpu_id: int, steal_ns: int) -> None:
+        power.forget(vcpu_id)
+        shared.set_steal(vcpu_id, steal_ns)
+
+    return on_turn
 
 
 def _refuse_what_only_a_pc_has(parts: Parts) -> None:

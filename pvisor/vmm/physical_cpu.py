@@ -49,6 +49,8 @@ class Member:
     due_ns: int = NEVER
     is_viewed: bool = False
     """Somebody looks at its screen."""
+    on_end: Callable[[], object] = lambda: None
+    """Called when it has ended and takes no more turns."""
 
     def wake(self, vcpu_id: int) -> None:
         """A blocked vCPU goes on, whether it has an event or not."""
@@ -234,6 +236,7 @@ class PhysicalCpu:
             self.queue.remove(member.account)
             for runner in member.runners:
                 runner.state = VcpuState.DOWN
+            member.on_end()
 
     def advance(self, now_ns: int) -> None:
         """While nobody can run: it is later now."""

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Several domains at once: the Python API.
+
+with Hypervisor() as hv:
+    dom = hv.create(DomainConfig(Path("hello.elf")))
+    hv.run()
+    print(dom.console.text, dom.status, dom.stats.n_instructions)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from pvisor.domain.outcome import Ending
+from pvisor.errors import UsageError
+from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.machine.switch import OnFrame, Switch
+from pvisor.vmm.builder import Machine, build
+from pvisor.vmm.config import DomainConfig, RunResult
+from pvisor.vmm.credit import MAX_WEIGHT, MIN_WEIGHT, Account
+from pvisor.vmm.loop import INTERRUPTED, TIME_OVER
+from pvisor.vmm.physical_cpu import Member, PhysicalCpu
+from pvisor.vmm.result import crash_of, gather, watch_operations
+from pvisor.vmm.world import World
+
+Trace = Callable[[Sequence[Any]], None]
+"""Takes trace records (`pv_record`) in order."""
+
+
+class HostedDomain:
+    """A domain of a Hypervisor: what it is, what it prints, how it ended, what it did."""
+
+    def __init__(self, config: DomainConfig, console: ConsoleOutput, machine: Machine) -> None:
+        self.config = config
+        self.console = console
+        self.domid = machine.domain.domid
+        self.name = machine.domain.name
+        self.machine: Machine | None = machine
+        self._result: RunResult | None = None
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None while it has not."""
+        return self._result.ending if self._result is not None else None
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status (hypercalls.md, How a run ends); None while it has not ended."""
+        return self._result.ending.status if self._result is not None else None
+
+    @property
+    def stats(self) -> RunResult:
+        """Instructions, times, exits by reason. Raises ValueError while the domain has not ended."""
+        if self._result is None:
+            raise ValueError(f"{self.name} has not ended: call Hypervisor.run first")
+        return self._result
+
+    def finish(self, result: RunResult) -> None:
+        """It has ended."""
+        self._result = result
+        self.machine = None
+
+
+class Hypervisor:
+    """Runs domains side by side, on one virtual clock, sharing the CPU by credit.
+
+    With `n_threads` greater than 1, domains that share no network are given physical CPUs and clocks of
+    their own, which that many threads of the host run. `interrupted` is asked when a signal has come.
+    """
+
+    def __init__(self, n_threads: int = 1, interrupted: Callable[[], bool] = lambda: False) -> None:
+        if n_threads < 1:
+            raise UsageError(f"{n_threads} threads: there must be one at least")
+        self._n_threads = n_threads
+        self._interrupted = interrupted
+        self._switches: dict[str, Switch] = {}
+        self._islands: dict[str, tuple[PhysicalCpu, World]] = {}
+        self._timers: list[threading.Timer] = []
+        self.domains: list[HostedDomain] = []
+
+    def __enter__(self) -> Hypervisor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def add_network(self, name: str, on_frame: OnFrame = lambda virtual_ns, frame: None) -> Switch:
+        """A switch, before the first domain is plugged into it. `on_frame` sees each frame."""
+        if name in self._switches:
+            raise UsageError(f"network {name}: there is one of that name already")
+        switch = self._switches[name] = Switch(on_frame)
+        return switch
+
+    def create(
+        self,
+        config: DomainConfig,
+        console: ConsoleOutput | None = None,
+        input: ConsoleInput | None = None,
+        trace: Trace | None = None,
+    ) -> HostedDomain:
+        """Make a domain. Raises UsageError or GuestRefused; then nothing is left of it."""
+        if not MIN_WEIGHT <= config.weight <= MAX_WEIGHT or not 0 <= config.cap_percent <= 100:
+            raise UsageError(
+                f"weight {config.weight}, cap {config.cap_percent}: a weight is {MIN_WEIGHT} to "
+                f"{MAX_WEIGHT}, a cap 0 to 100 percent"
+            )
+        console = console or ConsoleOutput()
+        cpu, world = self._island_of(config)
+        switch = self._switches.get(config.network) or Switch()
+        if config.net:
+            self._switches.setdefault(config.network, switch)
+        machine = build(
+            config, console, input or NoInput(), domid=len(self.domains) + 1, switch=switch, world=world
+        )
+        domain = HostedDomain(config, console, machine)
+        self.domains.append(domain)
+        self._start(domain, machine, cpu, trace)
+        return domain
+
+    def run(self) -> None:
+        """Run all domains, each to its end. One that crashes leaves the others running.
+
+        An exception of ours passes through when every thread has stopped.
+        """
+        errors: list[BaseException] = []
+        cpus = [cpu for cpu, _ in self._islands.values()]
+
+        def work(mine: Sequence[PhysicalCpu]) -> None:
+            try:
+                for cpu in mine:
+                    cpu.run()
+            except BaseException as error:
+                errors.append(error)
+
+        shares = [cpus[i :: self._n_threads] for i in range(self._n_threads)]
+        threads = [threading.Thread(target=work, args=(share,)) for share in shares[1:] if share]
+        for thread in threads:
+            thread.start()
+        work(shares[0])
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def close(self) -> None:
+        """Free everything. What domains printed and did stays readable."""
+        for timer in self._timers:
+            timer.cancel()
+        for domain in self.domains:
+            if domain.machine is not None:
+                domain.machine.close()
+
+    # --- parts
+
+    def _island_of(self, config: DomainConfig) -> tuple[PhysicalCpu, World]:
+        """The physical CPU for a domain: one for all, or, with threads, one for each network and loner."""
+        name = ""
+        if self._n_threads > 1:
+            name = f"net {config.network}" if config.net else f"domain {len(self.domains) + 1}"
+        return self._islands.setdefault(name, (PhysicalCpu(), World()))
+
+    def _start(self, hosted: HostedDomain, machine: Machine, cpu: PhysicalCpu, trace: Trace | None) -> None:
+        config = hosted.config
+        time_is_over = threading.Event()
+        begun_ns = time.monotonic_ns()
+        names = watch_operations(machine, config.watch)
+
+        def on_kick() -> Ending | None:
+            for vcpu in machine.vcpus:
+                vcpu.v.kick = 0
+            if self._interrupted():
+                return INTERRUPTED
+            return TIME_OVER if time_is_over.is_set() else None
+
+        def drain(vcpu: Any) -> None:
+            if trace is not None:
+                trace(vcpu.trace_records())
+                vcpu.clear_trace()
+
+        def on_end() -> None:
+            ending = machine.domain.ending
+            assert ending is not None
+            crash = crash_of(machine, ending)
+            for vcpu in machine.vcpus:
+                vcpu.complete()
+                drain(vcpu)
+            wall_ns = time.monotonic_ns() - begun_ns
+            hosted.finish(gather(machine, config, ending, crash, names, wall_ns, begun_ns))
+            machine.close()
+
+        if trace is not None:
+            for vcpu in machine.vcpus:
+                vcpu.start_trace()
+        member: Member = cpu.add(
+            machine.domain, machine.vcpus, Account(config.weight, config.cap_percent),
+            on_kick=on_kick, drain_trace=lambda vcpu: partial(drain, vcpu), on_turn=machine.on_turn,
+        )  # fmt: skip
+        member.on_end = on_end
+        if config.timeout_s is not None:
+            self._start_timer(machine, config.timeout_s, time_is_over)
+
+    def _start_timer(self, machine: Machine, timeout_s: float, over: threading.Event) -> None:
+        def expire() -> None:
+            over.set()
+            for vcpu in machine.vcpus:
+                vcpu.kick()
+
+        timer = threading.Timer(timeout_s, expire)
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)

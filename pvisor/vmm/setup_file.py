@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A file that describes several domains, for `pvisor up`: TOML, one table a domain and a network.
+
+    [network.lan]
+    pcap = "lan.pcap"                  # what goes over it, for Wireshark
+
+    [domain.server]
+    kernel = "server.elf"              # the only key that must be there
+    mode = "auto"                      # auto, full, para, emu
+    memory = "64M"
+    vcpus = 1
+    weight = 256                       # its share of the CPU
+    cap = 0                            # the most of it, in percent; 0: no limit
+    cmdline = ""
+    initrd = "initrd.gz"               # PC kernels: boot modules
+    modules = ["FILE", "FILE=ARGS"]
+    disks = ["disk.img", "other.img,ro"]
+    network = "lan"
+    console = "server.log"             # a file; without it, stdout, each line with the domain's name
+    tier = "native"                    # native, python
+    transport = "syscall"              # syscall, vmcall, int
+    max_insns = 1000000
+    timeout = 10.0                     # seconds of the host
+
+Paths are relative to the file's folder. A key that is not known is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pvisor.errors import UsageError
+from pvisor.machine.modules import ModuleFile
+from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, DiskConfig, DomainConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSetup:
+    """A network, and where its traffic is written, if anywhere."""
+
+    name: str
+    pcap: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSetup:
+    """A domain, and the file for its console; None: stdout."""
+
+    config: DomainConfig
+    console: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that the file says, in its order."""
+
+    networks: tuple[NetworkSetup, ...] = ()
+    domains: tuple[DomainSetup, ...] = ()
+
+
+def read_setup(path: Path) -> Setup:
+    """Read the file. Raises UsageError with one line that says what is wrong, and where."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: is not TOML: {error}") from None
+    known = {"network", "domain"}
+    for key in tables:
+        if key not in known:
+            raise UsageError(f"{path}: [{key}] is not known; there are [network.NAME] and [domain.NAME]")
+    networks = tuple(_network(_Table(path, "network", n, t)) for n, t in _named(path, tables, "network"))
+    domains = tuple(_domain(_Table(path, "domain", n, t)) for n, t in _named(path, tables, "domain"))
+    if not domains:
+        raise UsageError(f"{path}: describes no domain; add [domain.NAME] with its kernel")
+    names = {network.name for network in networks}
+    for domain in domains:
+        wanted = domain.config.network
+        if wanted and wanted not in names:
+            raise UsageError(
+                f"{path}: [domain.{domain.config.name}] network {wanted}: add [network.{wanted}]"
+            )
+    return Setup(networks, domains)
+
+
+def _named(path: Path, tables: Mapping[str, object], kind: str) -> list[tuple[str, Mapping[str, object]]]:
+    found = tables.get(kind, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: {kind} must be tables of the form [{kind}.NAME]")
+    for name, table in found.items():
+        if not isinstance(table, dict):
+            raise UsageError(f"{path}: {kind}.{name} must be a table, [{kind}.{name}]")
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"{path}: {name!r} is no name of a {kind}; use up to 32 letters, digits, - and _"
+            )
+    return list(found.items())
+
+
+@dataclass(slots=True)
+class _Table:
+    """One table, whose keys are taken out one by one; what is left is not known."""
+
+    path: Path
+    kind: str
+    name: str
+    rest: Mapping[str, object]
+    _left: dict[str, object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._left = dict(self.rest)
+
+    def take(self, key: str, default: _T, read: Callable[[object], _T], form: str) -> _T:
+        """A key's value, or the default. `read` raises ValueError or TypeError for one that will not do."""
+        if key not in self._left:
+            return default
+        value = self._left.pop(key)
+        try:
+            return read(value)
+        except (ValueError, TypeError):
+            raise UsageError(f"{self.where(key)} = {value!r} will not do; give {form}") from None
+
+    def where(self, key: str) -> str:
+        """The place of a key, for messages."""
+        return f"{self.path}: [{self.kind}.{self.name}] {key}"
+
+    def file(self, key: str) -> Path | None:
+        """A path, relative to the file's folder."""
+        return self.take(key, None, lambda value: self.path.parent / _text(value), "the name of a file")
+
+    def end(self) -> None:
+        """Nothing may be left."""
+        for key in self._left:
+            raise UsageError(f"{self.where(key)}: is not known")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in names:
+            raise ValueError
+        return str(value)
+
+    return read
+
+
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = re.fullmatch(r"(\d{1,18})([KMGT]?)(?:i?B)?", _text(value), re.IGNORECASE | re.ASCII)
+    if found is None:
+        raise ValueError
+    return int(found[1]) << _UNITS[found[2].upper()]
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e9:
+        raise ValueError
+    return float(value)
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise ValueError
+    return [_text(one) for one in value]
+
+
+def _network(table: _Table) -> NetworkSetup:
+    network = NetworkSetup(table.name, table.file("pcap"))
+    table.end()
+    return network
+
+
+def _domain(table: _Table) -> DomainSetup:
+    folder = table.path.parent
+    kernel = table.file("kernel")
+    if kernel is None:
+        raise UsageError(f"{table.where('kernel')}: is missing; give the kernel's file")
+
+    def disk(text: str) -> DiskConfig:
+        return DiskConfig(folder / text.removesuffix(",ro"), read_only=text.endswith(",ro"))
+
+    def module(text: str) -> ModuleFile:
+        name, _, arguments = text.partition("=")
+        return ModuleFile(folder / name, arguments)
+
+    network = table.take("network", "", _text, "the name of a network")
+    names, none = "a list of files' names", list[str]()
+    config = DomainConfig(
+        kernel, name=table.name, network=network, net=bool(network), initrd=table.file("initrd"),
+        mode=table.take("mode", "auto", _one_of(MODES), ", ".join(MODES)),
+        memory_bytes=table.take("memory", 64 << 20, _size, "a size, as 64M"),
+        n_vcpus=table.take("vcpus", 1, _whole(1, 16), "1 to 16"),
+        weight=table.take("weight", 256, _whole(1, 65535), "1 to 65535"),
+        cap_percent=table.take("cap", 0, _whole(0, 100), "percent, 0 to 100"),
+        cmdline=table.take("cmdline", "", lambda value: str(value), "a text"),
+        modules=tuple(module(text) for text in table.take("modules", none, _texts, names)),
+        disks=tuple(disk(text) for text in table.take("disks", none, _texts, names)),
+        tier=table.take("tier", "native", _one_of(TIERS), ", ".join(TIERS)),
+        transport=table.take("transport", "syscall", _one_of(TRANSPORTS), ", ".join(TRANSPORTS)),
+        max_insns=table.take("max_insns", None, _whole(1, (1 << 63) - 1), "a number of instructions"),
+        timeout_s=table.take("timeout", None, _seconds, "seconds of the host's time"),
+    )  # fmt: skip
+    domain = DomainSetup(config, table.file("console"))
+    table.end()
+    return domain
