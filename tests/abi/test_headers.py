@@ -64,10 +64,8 @@ def test_every_constant_serves_assembly(tmp_path: Path) -> None:
 
 @needs_gcc
 def test_examples_compile(tmp_path: Path) -> None:
-    source = "#include <pv/hypercall.h>\nextern int done;\n"
-    source += (
-        "void puts_prompt(void);\nvoid handle(unsigned char);\nvoid use(uint64_t);\nvoid give_up(void);\n"
-    )
+    prelude = Path(__file__).parent / "guests" / "example.h"
+    source = f'#include "{prelude}"\n'
     for call in CALLS:
         source += f"int example_{call.handler}(void);\n"
         source += f"int example_{call.handler}(void)\n{{\n{call.example}\nreturn 0;\n}}\n"

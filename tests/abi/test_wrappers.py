@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pvisor.abi.calls import CALLS
+from pvisor.abi.model import Hypercall
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,8 +56,8 @@ extern const unsigned char record[];
 
 static void make_page(void)
 {
-    size_t n_bytes = PV_HYPERCALL_PAGES * PV_PAGE_BYTES;
-    unsigned char *page = mmap(0, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = PV_HYPERCALL_PAGES * PV_PAGE_BYTES;
+    unsigned char *page = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t target = (uint64_t)record;
     for (uint32_t nr = 0; nr < PV_HYPERCALL_PAGES * PV_CALLS_PER_PAGE; nr++) {
         unsigned char *stub = page + nr * PV_STUB_BYTES;
@@ -66,7 +67,7 @@ static void make_page(void)
         memcpy(stub + 7, &target, 8);
         memcpy(stub + 15, "\x41\xff\xe3", 3); /* jmp r11 */
     }
-    mprotect(page, n_bytes, PROT_READ | PROT_EXEC);
+    mprotect(page, size, PROT_READ | PROT_EXEC);
     pv_hypercall_page = page;
 }
 
@@ -105,10 +106,7 @@ static uint64_t live(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
 int main(void)
 {
     static const int64_t answers[] = {0, 1, -PV_ENOSYS, INT64_MAX, INT64_MIN};
-    char buffer[4];
-    struct pv_time time;
-    struct pv_event_info info;
-    struct pv_store_request request = {0, 0, 0, 0, 0, 0};
+    static char buffer[8];
     make_page();
     for (unsigned n = 0; n < sizeof answers / sizeof *answers; n++) {
         uint64_t a = 0x1111111111111111 + n, b = 2 * a, c = 3 * a, d = 4 * a, e = 5 * a;
@@ -128,34 +126,19 @@ int main(void)
 }
 """
 
-# What each call is given in C, and what must then be in the registers.
-ARGUMENTS = {
-    "abi_version": ("", ""),
-    "features": ("0xffffffff", "(uint64_t)0xffffffff"),
-    "noop": ("", ""),
-    "console_write": ("buffer, 0x123456789a", "(uint64_t)buffer, (uint64_t)0x123456789a"),
-    "console_read": ("buffer, sizeof buffer", "(uint64_t)buffer, (uint64_t)4"),
-    "time_get": ("&time", "(uint64_t)&time"),
-    "yield": ("", ""),
-    "block": ("", ""),
-    "shutdown": ("PV_SHUTDOWN_CRASH, 0x80000000", "(uint64_t)2, (uint64_t)0x80000000"),
-    "event_alloc": ("PV_DOMID_SELF", "(uint64_t)0x7ff0"),
-    "event_bind": ("2, 1023", "(uint64_t)2, (uint64_t)1023"),
-    "event_bind_virq": ("PV_VIRQ_TIMER, 1", "(uint64_t)0, (uint64_t)1"),
-    "event_bind_ipi": ("15", "(uint64_t)15"),
-    "event_close": ("0xffffffff", "(uint64_t)0xffffffff"),
-    "event_send": ("3", "(uint64_t)3"),
-    "event_unmask": ("4", "(uint64_t)4"),
-    "event_status": ("5, &info", "(uint64_t)5, (uint64_t)&info"),
-    "event_vcpu": ("6, 2", "(uint64_t)6, (uint64_t)2"),
-    **{
-        f"store_{what}": ("&request", "(uint64_t)&request")
-        for what in ("read", "write", "list", "remove", "watch", "unwatch", "next")
-    },
-    "store_begin": ("", ""),
-    "store_end": ("1, 0", "(uint64_t)1, (uint64_t)0"),
-    "store_permit": ("&request, 2, 3", "(uint64_t)&request, (uint64_t)2, (uint64_t)3"),
-}
+def _arguments(call: Hypercall) -> tuple[str, str]:
+    """What a call is given in C, and what must then be in the registers: another number in each."""
+    given, seen = [], []
+    for i, arg in enumerate(call.args):
+        if arg.access is not None:
+            value = f"({arg.c_type.replace('const ', '')})(buffer + {i})"
+            wanted = f"(uint64_t)(buffer + {i})"
+        else:
+            value = f"0x{(1 << 8 * arg.type.size_bytes - 1) + i:x}"
+            wanted = f"(uint64_t){value}"
+        given.append(value)
+        seen.append(wanted)
+    return ", ".join(given), "".join(f", {wanted}" for wanted in seen)
 
 
 def _live(values: list[int]) -> int:
@@ -175,12 +158,11 @@ def _live(values: list[int]) -> int:
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-O2", "-O3", "-Os"])
 @pytest.mark.parametrize("language", ["c", "c++"])
 def test_registers(level: str, language: str, tmp_path: Path) -> None:
-    assert set(ARGUMENTS) == {call.handler for call in CALLS}
     lines = []
     for call in CALLS:
-        given, seen = ARGUMENTS[call.handler]
-        expected = f", {len(call.args)}, {seen}" if call.args else ", 0"
-        lines.append(f'        expect("{call.name}", {call.wrapper}({given}), {call.macro}{expected});')
+        given, seen = _arguments(call)
+        expected = f"{call.macro}, {len(call.args)}{seen}"
+        lines.append(f'        expect("{call.name}", {call.wrapper}({given}), {expected});')
     source = tmp_path / "wrappers.c"
     text = PROGRAM.replace("@CALLS@", "\n".join(lines))
     if language == "c++":

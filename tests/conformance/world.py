@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 PAGES, DATA, SHARED, TABLES, FIRST_FREE = 0x1_0000, 0x2_0000, 0x3_0000, 0x3_1000, 0x4_0000
 U64_MASK = (1 << 64) - 1
+CHANGED = "a call that was refused has changed the memory"
 HOLE_ENTRY = 0x1_0000_0000_0000 - 0x1000 | paging.P | paging.A
 """Stands for the hypervisor's own table in the fakes' roots: no frame of the domain."""
 
@@ -146,6 +147,8 @@ def run_on_handlers(case: Case, world: World | None = None) -> Report:
         for domid, at, content in plan.contents:
             world.players[domid].domain.memory.write(at, content)
         results, ending = _run(world, plan.operations)
+        if ending.startswith(CHANGED):
+            return Report(Verdict.FAILURE, ending)
         status = next((p.domain.ending.status for p in world.players.values() if p.domain.ending), None)
         if status is not None and status == case.ends:
             ending = ""
@@ -161,10 +164,13 @@ def _run(world: World, operations: list[Operation]) -> tuple[list[int | None], s
     results: list[int | None] = [None] * len(operations)
     for index, operation in enumerate(operations):
         player = world.players[operation.by]
+        before = player.domain.memory.read(0, MEMORY_BYTES)
         args = [arg if isinstance(arg, int) else (results[arg.index] or 0) + arg.plus & U64_MASK
                 for arg in operation.args]  # fmt: skip
         try:
-            results[index] = _operate(player, operation, args)
+            results[index] = result = _operate(player, operation, args)
+            if result is not None and result >> 63 and player.domain.memory.read(0, MEMORY_BYTES) != before:
+                return results, f"{CHANGED} of domain {operation.by}, step {operation.step}"
         except DomainCrash as crash:
             player.domain.end(Ending(EndedBy.CRASH, 134, str(crash)))
         if player.domain.ending is not None:
