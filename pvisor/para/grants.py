@@ -41,11 +41,16 @@ class FrameHolder(Protocol):
         """One `hold` less."""
 
 
-class AnyFrame:
-    """For a domain whose frames never change: all of its RAM may be held."""
+class FixedFrames:
+    """For a domain whose tables and code never change: these frames may be shown, and not written."""
+
+    def __init__(self, *busy: range) -> None:
+        self._busy = busy
 
     def hold(self, gfn: int, *, writable: bool) -> None:
-        """Nothing can happen to it."""
+        """Nothing can happen to it. Raises GuestError (EBUSY)."""
+        if writable and any(gfn in frames for frames in self._busy):
+            raise refused(errnos.EBUSY)
 
     def drop(self, gfn: int, *, writable: bool) -> None:
         """Nothing could."""
@@ -312,7 +317,7 @@ class GrantHub:
             raise ValueError(f"domain number {domid} is taken")
         if memory.size_bytes > WINDOW:
             raise ValueError(f"{memory.size_bytes} bytes of RAM reach into the grant window")
-        table = GrantTable(self, domid, memory, frames or AnyFrame(), window or NoWindow())
+        table = GrantTable(self, domid, memory, frames or FixedFrames(), window or NoWindow())
         self._tables[domid] = table
         return table
 

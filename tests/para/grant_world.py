@@ -94,4 +94,10 @@ class World:
         return self.one, self.two, self.three
 
 
-__all__ = ["ABSENT_GFN", "PAGE_BYTES", "SCRATCH", "TABLE_GFN", "CountingFrames", "One", "World"]
+def is_clean(world: World) -> bool:
+    """Are all counts where they began?"""
+    counts = [count for one in world.domains for count in one.table.counts.values()]
+    return not any(counts) and not any(one.frames.n_held for one in world.domains)
+
+
+__all__ = ["ABSENT_GFN", "PAGE_BYTES", "SCRATCH", "TABLE_GFN", "CountingFrames", "One", "World", "is_clean"]
