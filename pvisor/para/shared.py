@@ -61,6 +61,18 @@ class SharedPage:
         """Set or clear a port's mask bit."""
         self._set(_MASK + (port >> 6), port & 63, value)
 
+    def signal(self, port: int, vcpu_id: int) -> bool:
+        """A signal arrives at a port. True: the vCPU is to be told, because it has not been told yet.
+
+        Nothing more happens when the port is pending already; when it is masked, nobody is told.
+        """
+        words, word, bit = self._words, port >> 6, 1 << (port & 63)
+        pending = words[_PENDING + word]
+        if pending & bit:
+            return False
+        words[_PENDING + word] = pending | bit
+        return not words[_MASK + word] & bit and self.raise_upcall(vcpu_id, port)
+
     def _set(self, word: int, bit: int, value: bool) -> None:
         if value:
             self._words[word] |= 1 << bit
