@@ -47,6 +47,7 @@ class Exit(Protocol):
     number: int
     args: MutableSequence[int]
     result: int
+    is_answered: int
     n_insn: int
     insn: MutableSequence[int]
     retired: int
@@ -134,6 +135,9 @@ class Vcpu(Protocol):
 
     def set_root(self, root: int) -> None:
         """Engine-physical address of the page tables; drops the TLB."""
+
+    def set_cr0(self, guest_bits: int) -> None:
+        """Let the guest's MP, EM, TS, NE and AM govern its FPU; the other bits are ours."""
 
     def flush_tlb(self) -> None:
         """Drop every translation that the engine remembers."""

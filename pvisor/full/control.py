@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Control and debug registers of the virtual CPU, with the checks of the manual (SDM 3A 2.5, 4.1; 2B, MOV).
 
-This room has no twin: a paravirtual guest's control registers are set for it.
+Twin of para/control.py.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 """The virtual CPU's privileged state: what the guest believes to have written.
 
 The real CPU keeps its own (shim/engine.c). The virtual privilege level needs no field: the kernel runs at the
-real CPL 1 and is the guest's ring 0, its user code at 3. This room has no twin: a paravirtual guest has no
-privileged state of its own.
+real CPL 1 and is the guest's ring 0, its user code at 3. Twin of para/state.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """SYSCALL, SYSRET, SYSENTER, SYSEXIT: the quick ways between ring 3 and ring 0 (SDM 2B; 3A 5.8.7, 5.8.8).
 
 The engine hands SYSCALL and SYSENTER over; SYSRET and SYSEXIT trap, because the guest's ring 0 is ring 1.
-Native twins: native/syscall.c. This room has no twin in para: there the hypervisor enters the guest kernel.
+Native twins: native/syscall.c. Twin of para/syscall.py.
 """
 
 from __future__ import annotations

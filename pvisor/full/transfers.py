@@ -2,7 +2,7 @@
 """Far JMP, CALL and RET, call gates, and IRET: changes of the code segment, within a ring and between rings.
 
 Sources: SDM 2A (CALL, IRET, JMP, RET), 3A 5.8. Where a task gate or a TSS is the target, tasks.py
-goes on. This room has no twin: a paravirtual guest does without far transfers.
+goes on. Twin of para/transfers.py.
 """
 
 from __future__ import annotations

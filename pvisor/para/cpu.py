@@ -7,7 +7,7 @@ CPUID and RDTSC, which hardware lets ring 1 use as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 
 from pvisor.abi import constants
@@ -18,9 +18,16 @@ from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.errors import DomainCrash
-from pvisor.para import console, interrupts, timer
+from pvisor.machine.frames import HypervisorFrames
+from pvisor.para import console, control, interrupts, timer
 from pvisor.para.hypercalls import HypercallTable, Served
+from pvisor.para.interrupts import Interrupts
 from pvisor.para.power import PowerRoom
+from pvisor.para.segments import GDT_BYTES, Segmentation
+from pvisor.para.shared import FrameHolds, NoHolds, SharedPage, SharedPageMover
+from pvisor.para.state import CpuStates, new_cpu_state
+from pvisor.para.syscall import SystemCalls
+from pvisor.para.transfers import Transfers
 
 U32_MAX = 0xFFFF_FFFF
 ABI_VERSION, N_PAGES = constants.ABI_VERSION.number, constants.HYPERCALL_PAGES.number
@@ -37,12 +44,45 @@ def hypervisor_leaves(offered: int) -> dict[int, CpuidLeaf]:
     }
 
 
+class VirtualCpus:
+    """The rooms of CPU state of one domain, put together: what its vCPUs hold, and what happens to them.
+
+    `gdts` is the frame with the vCPUs' descriptor tables. `initialise` fills the shared page as at the start.
+    """
+
+    def __init__(self, frames: HypervisorFrames, gdts: int, shared: SharedPage, n_vcpus: int,
+                 holds: FrameHolds | None = None, initialise: Callable[[], None] | None = None) -> None:  # fmt: skip
+        self.states: CpuStates = [new_cpu_state(gdts + i * GDT_BYTES) for i in range(n_vcpus)]
+        self._shared = shared
+        segments = Segmentation(self.states, frames)
+        self.interrupts = Interrupts(self.states, shared, segments)
+        self.calls = SystemCalls(self.states, self.interrupts)
+        transfers = Transfers(self.states, shared, segments, self.interrupts)
+        mover = SharedPageMover(shared, holds or NoHolds(), initialise or shared.clear)
+        self.served: Sequence[Served] = (
+            self.interrupts.served, segments.served, transfers.served, self.calls.served, control.SERVED,
+            mover.served,
+        )  # fmt: skip
+        shared.on_move.append(self._follow_shared_page)
+        self._follow_shared_page()
+
+    def _follow_shared_page(self) -> None:
+        for vcpu_id, state in enumerate(self.states):
+            state.vcpu_info = self._shared.vcpu_info(vcpu_id)
+
+
 class ParaWing:
-    """The right wing of one domain. `rooms` serve what this file does not."""
+    """The right wing of one domain. `rooms` serve what this file does not.
+
+    Without `cpus`, every exception ends the domain.
+    """
 
     name = "para"
 
-    def __init__(self, offered: int, rooms: Iterable[Served] | None = None) -> None:
+    def __init__(
+        self, offered: int, rooms: Iterable[Served] | None = None, cpus: VirtualCpus | None = None
+    ) -> None:
+        self._cpus = cpus
         self.offered_features = offered
         self.cpuid = CpuidTable(MappingProxyType(hypervisor_leaves(offered)))
         self.calls = HypercallTable(
@@ -51,16 +91,22 @@ class ParaWing:
                 Served(answers={itself.ABI_VERSION: abi_version, itself.FEATURES: self.features},
                        decides={itself.NOOP: noop}),
                 console.SERVED, timer.SERVED, *((PowerRoom().served,) if rooms is None else rooms),
+                *(cpus.served if cpus else ()),
             ),
         )  # fmt: skip
         self.handlers = self._handler_table()
 
     def _handler_table(self) -> tuple[ExitHandler, ...]:
         table: list[ExitHandler] = [unexpected] * N_REASONS
+        traps = self._cpus.interrupts.exception if self._cpus else interrupts.exception
         for reason in ExitReason:
             if ExitReason.CLI <= reason < ExitReason.BUDGET:
-                table[reason] = interrupts.exception
-        table[ExitReason.SYSCALL] = table[ExitReason.SYSENTER] = interrupts.exception
+                table[reason] = traps
+        table[ExitReason.SYSCALL] = table[ExitReason.SYSENTER] = traps
+        if self._cpus:
+            table[ExitReason.SOFT_INT] = self._cpus.interrupts.soft_int
+            table[ExitReason.SYSCALL] = self._cpus.calls.syscall
+            table[ExitReason.EVENT_WINDOW] = self._cpus.interrupts.event_window
         table[ExitReason.HYPERCALL] = self.calls.serve
         table[ExitReason.IO_IN] = table[ExitReason.IO_OUT] = io_port
         table[ExitReason.CPUID] = self.cpuid_exit

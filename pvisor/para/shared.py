@@ -7,8 +7,16 @@ It has no twin; a PC's interrupt controllers keep such state to themselves (full
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
+from pvisor.abi.areas import cpu as rows
 from pvisor.abi.layout import offsetof, sizeof
+from pvisor.cpu.vcpu import Exit, Vcpu
+from pvisor.domain.domain import Domain
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.para.hypercalls import Served
+from pvisor.para.refusal import invalid
 
 _VCPU = offsetof("pv_shared_info", "vcpu")
 _VCPU_BYTES = sizeof("pv_vcpu_info")
@@ -28,6 +36,8 @@ class SharedPage:
 
     def __init__(self, memory: GuestMemory, gpa: int) -> None:
         self._memory = memory
+        self.on_move: list[Callable[[], None]] = []
+        """Called after the page has moved, by who keeps its address."""
         self.move(gpa)
 
     def move(self, gpa: int) -> None:
@@ -35,6 +45,12 @@ class SharedPage:
         self.gpa = gpa
         self._bytes = self._memory.view(gpa, PAGE_BYTES)
         self._words = self._bytes.cast("Q")
+        for moved in self.on_move:
+            moved()
+
+    def vcpu_info(self, vcpu_id: int) -> int:
+        """Guest-physical address of a vCPU's part (struct pv_vcpu_info)."""
+        return self.gpa + _VCPU + vcpu_id * _VCPU_BYTES
 
     def clear(self) -> None:
         """As at the start: nothing pending, every port and every vCPU masked."""
@@ -121,3 +137,44 @@ class SharedPage:
     def set_cr2(self, vcpu_id: int, address: int) -> None:
         """The address of a page fault."""
         self._words[(_VCPU + vcpu_id * _VCPU_BYTES >> 3) + _CR2] = address
+
+
+class FrameHolds(Protocol):
+    """Who keeps frames from becoming page tables, or from being released."""
+
+    def hold(self, gfn: int, *, writable: bool) -> None:
+        """Hold a frame. Raises GuestError where it cannot be held."""
+
+    def drop(self, gfn: int, *, writable: bool) -> None:
+        """Let go of it."""
+
+
+class NoHolds:
+    """Where no frame ever changes what it is."""
+
+    def hold(self, gfn: int, *, writable: bool) -> None:
+        """Nothing can happen to it."""
+
+    def drop(self, gfn: int, *, writable: bool) -> None:
+        """Nothing was held."""
+
+
+class SharedPageMover:
+    """SHARED_SET: another frame becomes the shared page. `initialise` fills it, as at the start."""
+
+    def __init__(self, shared: SharedPage, holds: FrameHolds, initialise: Callable[[], None]) -> None:
+        self._shared = shared
+        self._holds = holds
+        self._initialise = initialise
+        self.served = Served(answers={rows.SHARED_SET: self.shared_set})
+
+    def shared_set(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """SHARED_SET(gpa): 0."""
+        gpa, old = exit.args[0], self._shared.gpa
+        if gpa % PAGE_BYTES or gpa >= domain.memory.size_bytes:
+            raise invalid()
+        self._holds.hold(gpa // PAGE_BYTES, writable=True)
+        self._holds.drop(old // PAGE_BYTES, writable=True)
+        self._shared.move(gpa)
+        self._initialise()
+        return 0

@@ -173,6 +173,8 @@ def _enter_ring_1(vcpu: UnicornVcpu, root: int, offered: int) -> None:
     vcpu.set_root(root)
     segments.start_segments(vcpu, segments.gdt_gva(vcpu.vcpu_id))
     vcpu.rflags = 2
+    vcpu.virtual_if = True  # the guest holds upcalls off by the mask in its shared page
+    vcpu.v.guards_user = 1
     vcpu.v.hypercall_page = HYPERCALL_PAGE_GVA
     vcpu.v.hypercall_page_bytes = PAGE_BYTES * N_HYPERCALL_PAGES
     vcpu.v.raw_vmcall = bool(offered & features.RAW_VMCALL.mask)

@@ -37,6 +37,7 @@ class FakeExit:
     address: int = 0
     is_write: int = 0
     result: int = 0x5EED
+    is_answered: int = 0
     n_insn: int = 0
     insn: MutableSequence[int] = field(default_factory=lambda: [0] * 16)
     retired: int = 0
@@ -147,6 +148,10 @@ class FakeVcpu:
     def set_root(self, root: int) -> None:
         """Load the table root."""
         self.log.append(f"set_root {root:#x}")
+
+    def set_cr0(self, guest_bits: int) -> None:
+        """Let the guest's bits govern its FPU."""
+        self.log.append(f"set_cr0 {guest_bits:#x}")
 
     def flush_tlb(self) -> None:
         """Nothing is cached here."""

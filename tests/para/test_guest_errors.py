@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvisor.domain.outcome import EndedBy
+from pvisor.para.start import offered_features
 from tests.para.kernel import CODE, DATA, HLT, Part, R, W, X, le, machine, mov, run
 
 UD2 = b"\x0f\x0b"
@@ -129,8 +130,8 @@ def test_popf_cannot_raise_iopl_or_set_if(tmp_path: Path) -> None:
 CPUID = {
     (0x4000_0000, "syscall"): (0x4000_0002, *struct.unpack("<3I", b"pvisorpvisor")),
     (0x4000_0001, "syscall"): (1, 2, 0, 0),
-    (0x4000_0002, "syscall"): (2, 0, 0, 0),
-    (0x4000_0002, "vmcall"): (3, 0, 0, 0),
+    (0x4000_0002, "syscall"): (offered_features("syscall"), 0, 0, 0),
+    (0x4000_0002, "vmcall"): (offered_features("vmcall"), 0, 0, 0),
 }  # fmt: skip
 
 

@@ -180,6 +180,21 @@ void end_slice(struct engine *e, uint64_t address)
     stop(e);
 }
 
+/* By an IRET. The kernel learns of it by a #GP where user code cannot get there; else the run ends. */
+static void refuse_virtual_8086(struct engine *e, uint64_t address)
+{
+    if (!e->v.guards_user) {
+        stop_at_block(e, PV_EXIT_VM86, address);
+        return;
+    }
+    leave_virtual_8086(e);
+    stop_at_block(e, PV_EXIT_GENERAL_PROTECTION, address);
+    e->v.exit.vector = 13;
+    e->v.exit.error_code = 0;
+    e->v.exit.n_insn = 0;
+    state_store(e);
+}
+
 static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address)
 {
     pv_vcpu *v = &e->v;
@@ -189,7 +204,7 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
         return;
     }
     if (*state32(e, e->at.eflags) & RFLAGS_VM) {
-        stop_at_block(e, PV_EXIT_VM86, address);
+        refuse_virtual_8086(e, address);
         return;
     }
     if (e->records && e->n_records > N_RECORDS - RECORD_SLACK)

@@ -73,6 +73,7 @@ static void hypercall(struct engine *e, uint64_t rip, uint64_t next_rip)
     x->args[2] = gpr[RDX];
     x->args[3] = gpr[R10];
     x->args[4] = gpr[R8];
+    x->is_answered = 0;
     if (unlikely(e->records != NULL)) {
         x->n_ops = 6;
         x->ops[0] = x->number;
@@ -80,7 +81,8 @@ static void hypercall(struct engine *e, uint64_t rip, uint64_t next_rip)
     }
     native_handler *handler = x->number < 256 ? e->native_hypercall[x->number] : NULL;
     if (handler && serve_natively(e, handler)) {
-        answer_hypercall(e);
+        if (likely(!x->is_answered))
+            answer_hypercall(e);
         e->served_natively = true;
         complete_exit(e);
     } else {
@@ -300,7 +302,7 @@ static bool on_invalid(uc_engine *uc, void *user)
         return true;
     }
     bool vmcall = code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xc1;
-    if (vmcall && (in_hypercall_page(e, rip) || e->v.raw_vmcall)) {
+    if (vmcall && (in_hypercall_page(e, rip) || (e->v.raw_vmcall && !in_user_code(e)))) {
         if (rip + 3 != e->block_address + e->block.bytes) {
             uncredit_from(e, rip);
             e->v.insns++;
@@ -327,6 +329,8 @@ static void on_syscall(uc_engine *uc, void *user)
     uint64_t rip = e->v.regs->rip;
     if (likely(in_hypercall_page(e, rip))) {
         hypercall(e, rip, rip + 2); /* the engine adds 2 to RIP when the hook returns */
+        if (unlikely(e->v.exit.is_answered))
+            e->v.regs->rip -= 2;
     } else {
         /* It ends its block, and may have prefixes; the engine adds its length. */
         uint64_t length = e->block_address + e->block.bytes - linear_of(e, rip);

@@ -64,6 +64,8 @@ uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user)
     if (e->stopping)
         return 0;
     state_load(e);
+    if (unlikely(refuse_user_io(e)))
+        return UINT32_MAX;
     x->ioport = ioport & 0xffff;
     x->size_bytes = (uint32_t)size;
     x->value = 0;
@@ -79,6 +81,8 @@ void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user
     if (e->stopping)
         return;
     state_load(e);
+    if (unlikely(refuse_user_io(e)))
+        return;
     x->ioport = ioport & 0xffff;
     x->size_bytes = (uint32_t)size;
     x->value = size == 4 ? value : value & ((1u << 8 * size) - 1);

@@ -40,7 +40,7 @@ void stop(struct engine *e)
 static void answer(struct engine *e)
 {
     pv_vcpu *v = &e->v;
-    if (v->exit.reason == PV_EXIT_HYPERCALL)
+    if (v->exit.reason == PV_EXIT_HYPERCALL && !v->exit.is_answered)
         answer_hypercall(e);
     if (v->mirror_if) {
         uint32_t *rflags = state32(e, e->at.eflags);

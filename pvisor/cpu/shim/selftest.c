@@ -192,6 +192,9 @@ static const char *try_repair(enum pv_repair repair)
             memset(&t->e, 0, sizeof t->e);
             probe_page_flush(&t->e, pages);
             close_engine(&t->e);
+            memset(&t->e, 0, sizeof t->e);
+            probe_raise(&t->e, pages);
+            close_engine(&t->e);
         }
     }
     free(copies);

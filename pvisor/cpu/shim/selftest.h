@@ -16,12 +16,17 @@ typedef void page_flush(void *cpu, uint64_t gva);
 
 void probe_page_flush(struct engine *e, uint8_t *pages);
 
+typedef void raise_error(void *state, int vector, int error_code);
+
+void probe_raise(struct engine *e, uint8_t *pages);
+
 /* What the probe guests found out; filled once by pv_self_test. */
 struct probed {
     enum pv_repair repair;
     struct state_layout at;
     page_flush *flush_page;    /* NULL: there is none to rely on */
     uint32_t cpu_before_state; /* where its parameter is, in bytes */
+    raise_error *raise;        /* likewise: raises an exception out of a hook (user_code.c) */
 };
 extern struct probed probed;
 #endif

@@ -13,6 +13,7 @@
  *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
  *   debug.c        the guest's breakpoints    grants.c    frames of other domains
+ *   user_code.c    what user code may not do
  *   loops.c        LOOPE and LOOPNE
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
@@ -227,6 +228,10 @@ uint8_t original_of_copy(struct engine *e, uint64_t linear);
 
 /* --- loops.c */
 bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
+
+/* --- user_code.c */
+bool refuse_user_io(struct engine *e);
+void leave_virtual_8086(struct engine *e);
 
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);

@@ -145,6 +145,7 @@ typedef struct pv_exit {
     uint64_t number;       /* HYPERCALL; EXCEPTION: what of pv_debug caused it, or the breakpoints, as bits */
     uint64_t args[5];      /* HYPERCALL: RDI RSI RDX R10 R8 */
     int64_t result;        /* HYPERCALL: the handler's answer, goes to RAX */
+    uint32_t is_answered;  /* HYPERCALL: 1: the handler has set all registers, RIP too; result is for the trace */
     uint32_t n_insn;       /* traps: how many bytes of insn are valid */
     uint8_t insn[16];      /* traps: the bytes at rip, as far as they are mapped */
     uint32_t retired;      /* 1: the exiting instruction was emulated, so it counts as executed */
@@ -226,6 +227,7 @@ typedef struct pv_vcpu {
     uint32_t remedy;           /* [H] enum pv_remedy */
     uint32_t user_rdtsc_traps; /* [H] the guest's CR4.TSD: RDTSC of its user code is sensitive, too */
     uint32_t debugging;        /* [H] a breakpoint is on: exits are Python's, which looks for it */
+    uint32_t guards_user;      /* [H] user code has no I/O ports, no hypercalls, no virtual-8086 mode: those are its #GP */
     uint32_t io_traps;         /* [H] I/O instructions trap wherever they run: a breakpoint is on an I/O port */
     uint32_t watching;         /* both: the next instruction runs by itself, with watched pages open to it (debug.c) */
     uint32_t time_exits;       /* [H] sample the host time of native exits */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the engine lets user code do, and a CPU does not: IN, OUT, INS and OUTS whatever IOPL says, and IRET to
+ * virtual-8086 mode as if from ring 0. With v.guards_user both are user code's #GP(0), which goes the way of any other.
+ *
+ * The engine cannot stop inside the hook of an I/O instruction, but it can raise an exception there: its library exports
+ * QEMU's raise_exception_err, which leaves the hook by a jump. That is used where a probe at start-up has shown that it
+ * works; else such an instruction does nothing, and IN gives ones. INS has stored a zero by then, as the engine does to
+ * find out whether it may.
+ */
+#include "selftest.h"
+#include "api.h"
+
+enum { VECTOR_GP = 13, OUT_AT = 3, DPL3_DATA = 0xf300, DPL3_CODE32 = 0xcffb00, USER_CS32 = 0x2b, USER_SS = 0x1b };
+
+/* True: the I/O instruction of user code is not to be served. It does not come back where it can raise the fault. */
+bool refuse_user_io(struct engine *e)
+{
+    if (!e->v.guards_user || !in_user_code(e))
+        return false;
+    if (probed.raise && e->v.repair == PV_REPAIR_STATE)
+        probed.raise(e->state, VECTOR_GP, 0);
+    return true;
+}
+
+/*
+ * An IRET has led to virtual-8086 mode, which no block has run in yet. On a CPU user code cannot get there: the flag
+ * would not have been loaded (SDM 2A, IRET). Where it came from is forgotten, so what it gets is a #GP(0) of 32-bit
+ * code, at the address to which it wanted.
+ */
+void leave_virtual_8086(struct engine *e)
+{
+    static const pv_segment null;
+    const pv_segment code = {.selector = USER_CS32, .limit = 0xffffffff, .flags = DPL3_CODE32};
+    const pv_segment stack = {.selector = USER_SS, .limit = 0xffffffff, .flags = 0xc00000 | DPL3_DATA};
+    set_segment(e, SEG_ES, &null);
+    set_segment(e, SEG_DS, &null);
+    set_segment(e, SEG_FS, &null);
+    set_segment(e, SEG_GS, &null);
+    set_segment(e, SEG_CS, &code);
+    set_segment(e, SEG_SS, &stack);
+    *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_VM;
+}
+
+/* --- the probe: `xor eax, eax` (so ZF is set, by the engine's lazy account), `nop`, `out`, and it traps */
+
+static const uint8_t guest[] = {0x31, 0xc0, 0x90, 0xe6, 0x80, 0xf4};
+
+struct raise_probe {
+    struct engine *e;
+    raise_error *raise;
+    bool works;
+};
+
+static void on_probe_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user)
+{
+    struct raise_probe *probe = user;
+    (void)uc, (void)ioport, (void)size, (void)value;
+    probe->raise(probe->e->state, VECTOR_GP, 0);
+}
+
+static void on_probe_trap(uc_engine *uc, uint32_t vector, void *user)
+{
+    struct raise_probe *probe = user;
+    struct engine *e = probe->e;
+    uint64_t rflags = 0;
+    *state32(e, e->at.old_exception) = (uint32_t)-1;
+    unicorn.reg_read(uc, UC_X86_REG_RFLAGS, &rflags);
+    probe->works = vector == VECTOR_GP && e->v.regs->rip == 0x1000 + OUT_AT && !*state32(e, e->at.error_code) &&
+                   !*state32(e, e->at.exception_is_int) && (rflags & 0x40);
+    unicorn.emu_stop(uc);
+}
+
+static void lay_out(uint8_t *hv, uint8_t *ram)
+{
+    uint64_t *tables = (uint64_t *)hv;
+    memset(hv, 0, 4 * PAGE_BYTES);
+    for (int level = 0; level < 3; level++)
+        tables[level * 512] = (HV_BASE + (uint64_t)(level + 1) * PAGE_BYTES) | 3;
+    tables[3 * 512 + 1] = 0x1000 | 0x61;
+    memcpy(ram + 0x1000, guest, sizeof guest);
+}
+
+/* Fills probed.raise, if the function is there and does what it should. `pages`: eight of them. */
+void probe_raise(struct engine *e, uint8_t *pages)
+{
+    uint8_t *ram = pages, *hv = pages + 4 * PAGE_BYTES;
+    struct raise_probe probe = {.e = e};
+    uint64_t root = HV_BASE;
+    uc_hook hook;
+    *(void **)&probe.raise = unicorn_symbol("raise_exception_err_x86_64");
+    lay_out(hv, ram);
+    e->at = probed.at;
+    if (!probe.raise || !open_engine(e, PV_REPAIR_STATE, ram, 4 * PAGE_BYTES, hv, 4 * PAGE_BYTES))
+        return;
+    if (unicorn.hook_add(e->uc, &hook, UC_HOOK_INTR, (void *)on_probe_trap, &probe, 1, 0) ||
+        unicorn.hook_add(e->uc, &hook, UC_HOOK_INSN, (void *)on_probe_out, &probe, 1, 0, UC_X86_INS_OUT) ||
+        write_register(e, UC_X86_REG_CR3, &root) || unicorn.emu_start(e->uc, 0x1000, 0, 0, 0))
+        return;
+    if (probe.works)
+        probed.raise = probe.raise;
+}
