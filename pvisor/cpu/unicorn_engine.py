@@ -26,7 +26,7 @@ from pvisor.machine.memory import GuestMemory
 UNLIMITED = (1 << 64) - 1
 DEVICE_CPU, DEVICE_CONSOLE, DEVICE_BLOCK, DEVICE_APIC = range(4)
 DEVICE_PIC, DEVICE_IOAPIC, DEVICE_PIT, DEVICE_RTC, DEVICE_I8042, DEVICE_PLATFORM = range(4, 10)
-DEVICE_DEADLINES = 10
+DEVICE_DEADLINES, DEVICE_PAGING = 10, 11
 """Indices of pv_vcpu.device (enum pv_device)."""
 REPAIRS = {1: "state", 2: "context"}
 """How the CPU state is reached (shim/state.c)."""
@@ -255,12 +255,8 @@ class UnicornVcpu:
         """Load a segment register; CS sets privilege level and mode. Refuses CPL 0: that is ours alone."""
         if index == 1 and not segment.flags >> 13 & 3:
             raise ValueError("a guest never runs at CPL 0")
-        fields = {
-            "selector": segment.selector,
-            "base": segment.base,
-            "limit": segment.limit,
-            "flags": segment.flags,
-        }
+        s = segment
+        fields = {"selector": s.selector, "base": s.base, "limit": s.limit, "flags": s.flags}
         lib.pv_set_segment(self.v, index, ffi.new("pv_segment *", fields))
 
     def vector(self, index: int) -> int:
@@ -298,8 +294,12 @@ class UnicornVcpu:
         lib.pv_new_epoch(self.v)
 
     def flush_tlb(self) -> None:
-        """Drop every translation. Unicorn has no public call that drops one page, so all go."""
+        """Drop every translation."""
         lib.pv_flush_tlb(self.v)
+
+    def flush_page(self, gva: int) -> None:
+        """Drop one page's translation, and perhaps others: Unicorn has no public call for it (shim/tlb.c)."""
+        lib.pv_flush_page(self.v, gva)
 
     def open_shadow(self, first_table: int, n_tables: int) -> None:
         """Let the engine keep shadow tables in these of the hypervisor's frames (indices)."""

@@ -142,6 +142,12 @@ class Vcpu(Protocol):
     def flush_tlb(self) -> None:
         """Drop every translation that the engine remembers."""
 
+    def flush_page(self, gva: int) -> None:
+        """Drop one page's translation, and perhaps others."""
+
+    def new_epoch(self) -> None:
+        """An address may hold other code from now on, without its frame having changed."""
+
     def forget_code(self, gva: int) -> None:
         """Drop what was translated from the frame that gva maps, executable, in the current tables."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 
 from pvisor.errors import UsageError
 
@@ -62,6 +63,14 @@ class GuestMemory:
         """Store bytes at gpa."""
         self.check(gpa, len(data))
         self._buffer[gpa : gpa + len(data)] = bytes(data)
+
+    def give_back(self, gpa: int, n_bytes: int) -> None:
+        """Whole pages are zero again, and cost the host nothing until they are touched."""
+        self.check(gpa, n_bytes)
+        self._buffer[gpa : gpa + n_bytes] = bytes(n_bytes)
+        if hasattr(mmap, "MADV_REMOVE"):
+            with suppress(OSError):  # a host that cannot: they are zero all the same
+                self._buffer.madvise(mmap.MADV_REMOVE, gpa, n_bytes)
 
     def view(self, gpa: int, n_bytes: int) -> memoryview:
         """A range as it is, to be read and written in place."""

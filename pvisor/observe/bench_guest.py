@@ -27,7 +27,7 @@ from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.machine.mmio import MmioBus
-from pvisor.para import paging, segments
+from pvisor.para import segments, tables
 from pvisor.para.cpu import ParaWing
 from pvisor.para.start import hypercall_pages, offered_features
 from pvisor.vmm.loop import RunLoop
@@ -124,12 +124,12 @@ class BenchGuest:
 
     def _para_wing(self, transport: str) -> Wing:
         root = self._tables()
-        hole = paging.build_hole(self._frames, segments.gdt_page(1), hypercall_pages(transport))
-        self._frames.set_entry(root, paging.HOLE_SLOT, hole.root_entry)
+        hole = tables.build_hole(self._frames, segments.gdt_page(1), hypercall_pages(transport))
+        self._frames.set_entry(root, tables.HOLE_SLOT, hole.root_entry)
         self.vcpu.set_root(root)
         segments.start_segments(self.vcpu, segments.gdt_gva(0))
-        self.vcpu.v.hypercall_page = paging.HYPERCALL_PAGE_GVA
-        self.vcpu.v.hypercall_page_bytes = PAGE_BYTES * paging.N_HYPERCALL_PAGES
+        self.vcpu.v.hypercall_page = tables.HYPERCALL_PAGE_GVA
+        self.vcpu.v.hypercall_page_bytes = PAGE_BYTES * tables.N_HYPERCALL_PAGES
         return ParaWing(offered_features(transport))
 
     def _tables(self) -> int:

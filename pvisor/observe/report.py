@@ -14,7 +14,7 @@ from pvisor.abi import calls, constants
 from pvisor.cpu.decode import disassemble
 from pvisor.cpu.vcpu import GPR_NAMES, SEGMENT_NAMES
 from pvisor.machine.elf import ElfImage
-from pvisor.para.paging import HYPERCALL_PAGE_GVA
+from pvisor.para.tables import HYPERCALL_PAGE_GVA
 from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, RunResult, TableFacts
 
 FLAG_NAMES = ((0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (9, "IF"), (10, "DF"),

@@ -1,185 +1,215 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The first page tables of a paravirtual guest, in its own frames and W^X, and the hole in each.
+"""Direct paging: the guest's own tables are in CR3, after they were validated, and change by hypercall.
 
-The guest's frames are mapped where they are (GVA = GPA), 4 KiB a page: writable and no-execute, but for the
-kernel image by its ELF flags, and read-only what the hypervisor relies on. Twin of full/paging.py, where the
-guest's tables are shadowed.
+Twin of full/paging.py, where the guest writes its tables as it likes, and the CPU uses shadows of them. The
+first tables are made in tables.py; what a frame may be is in frames.py; native twins are in native/paging.c.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from struct import iter_unpack
 
-from pvisor.abi import constants
-from pvisor.errors import GuestRefused
-from pvisor.machine.elf import PF_W, PF_X, Segment
-from pvisor.machine.frames import ENTRIES_PER_TABLE, HypervisorFrames
+from pvisor.abi import errnos
+from pvisor.abi.areas import memory as rows
+from pvisor.abi.layout import sizeof
+from pvisor.cpu.shim import lib
+from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.vcpu import Exit, Vcpu
+from pvisor.domain.domain import Domain
+from pvisor.errors import PvisorError
+from pvisor.machine.frames import ENTRIES_PER_TABLE
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.para.frames import FLUSH, L1, L4, NONE, PINNED, U32_MAX, FrameTable
+from pvisor.para.hypercalls import Served
+from pvisor.para.refusal import GuestError, copy_in, invalid
+from pvisor.para.tables import FRAME, HOLE_SLOTS, HYPERCALL_PAGE_GVA, P
+from pvisor.para.walk import find_entry, is_own_address
 
-P, W, A, D = 1, 2, 1 << 5, 1 << 6
-NX = 1 << 63
-"""Bits of a table entry (SDM 3A 4.5.4)."""
-
-TABLE = P | W | A
-READ_ONLY = P | A | D | NX
-READ_WRITE = P | W | A | D | NX
-EXECUTABLE = P | A | D
-
-HOLE_START = constants.HOLE_START.number
-HOLE_END = constants.HOLE_END.number
-HOLE_SLOT = HOLE_START >> 39 & 511
-HYPERCALL_PAGE_GVA = HOLE_START + PAGE_BYTES
-N_HYPERCALL_PAGES = constants.HYPERCALL_PAGES.number
+FLUSH_PAGE, FLUSH_ALL = rows.FLUSH_PAGE.number, rows.FLUSH_ALL.number
+UPDATE_MAX, WALKS_MAX = rows.TABLE_UPDATE_MAX.number, rows.TABLE_WALKS_MAX.number
+_UPDATE_BYTES = sizeof("pv_entry_update")
 
 
-@dataclass(frozen=True, slots=True)
-class PageRange:
-    """Pages [gva, gva + n_pages * 4096), seen from frame `gpa` on, with `flags`; flags 0: not mapped."""
+class Paging:
+    """Page tables of one domain. `vcpus` is the domain's own list, which may fill later."""
 
-    gva: int
-    gpa: int
-    n_pages: int
-    flags: int
+    def __init__(self, memory: GuestMemory, vcpus: Sequence[Vcpu]) -> None:
+        self.frames = FrameTable(memory, vcpus)
+        self.served = Served(
+            answers={
+                rows.ROOT_SET: self.root_set, rows.ENTRY_SET: self.entry_set,
+                rows.TABLE_UPDATE: self.table_update, rows.TABLE_PIN: self.table_pin,
+                rows.TABLE_UNPIN: self.table_unpin, rows.TLB_FLUSH: self.tlb_flush,
+            }
+        )  # fmt: skip
+
+    def start(self, root: int, hole_entry: int, n_vcpus: int) -> None:
+        """The first tables are there: `root`, a GPA, is pinned and in use on all vCPUs."""
+        self.frames.state.hole_entry = hole_entry
+        self._adopt(root // PAGE_BYTES, L4)
+        self.frames.take_table_at(root, L4)
+        self.frames.flags[root // PAGE_BYTES] |= PINNED
+        for vcpu_id in range(n_vcpus):
+            for _ in ("kernel", "user"):
+                self.frames.take_table_at(root, L4)
+            roots = self.frames.state.roots[vcpu_id]
+            roots.kernel = roots.user = root
+
+    def _adopt(self, frame: int, level: int) -> None:
+        """A tree of tables that we have made, from below; in C, because it is long."""
+        for entry in self.frames.words[frame * ENTRIES_PER_TABLE : (frame + 1) * ENTRIES_PER_TABLE]:
+            below = (entry & FRAME) >> 12
+            if level > L1 and entry & P and below < self.frames.n_ram and self.frames.types[below] == NONE:
+                self._adopt(below, level - 1)
+        error = lib.pv_paging_adopt(self.frames.state, frame, level)
+        if error:
+            raise RuntimeError(f"first tables: frame {frame:#x} is no table of level {level} ({error})")
+
+    def attach(self, vcpu: UnicornVcpu) -> None:
+        """Let a vCPU's native handlers, and its look at code, use the frames. Once, before it runs."""
+        state = self.frames.state
+        roots = state.roots[vcpu.vcpu_id]
+        roots.paging = state
+        state.vcpus[state.n_vcpus] = vcpu.v
+        state.n_vcpus += 1
+        if lib.pv_paging_attach(vcpu.v, state.roots + vcpu.vcpu_id):
+            raise PvisorError("no memory for what is known of a vCPU's code")
+
+    # --- roots
+
+    def set_roots(self, vcpu: Vcpu, root: int, user_root: int) -> None:
+        """Other roots for a vCPU, by GPA; user_root 0 is the same. Raises GuestError."""
+        frames, roots = self.frames, self.frames.state.roots[vcpu.vcpu_id]
+        user_root = user_root or root
+        try:
+            frames.take_table_at(root, L4)
+            try:
+                frames.take_table_at(user_root, L4)
+            except GuestError:
+                frames.untake_table(root // PAGE_BYTES)
+                raise
+            frames.drop_table(roots.kernel // PAGE_BYTES)
+            frames.drop_table(roots.user // PAGE_BYTES)
+            roots.kernel, roots.user = root, user_root
+        finally:
+            frames.settle()
+        vcpu.set_root(root)
+
+    def enter_user(self, vcpu: Vcpu) -> None:
+        """The vCPU goes to user code: CR3 is loaded where it has another root for that."""
+        roots = self.frames.state.roots[vcpu.vcpu_id]
+        if roots.user != roots.kernel:
+            vcpu.set_root(roots.user)
+
+    def enter_kernel(self, vcpu: Vcpu) -> None:
+        """It comes back from user code."""
+        roots = self.frames.state.roots[vcpu.vcpu_id]
+        if roots.user != roots.kernel:
+            vcpu.set_root(roots.kernel)
+
+    def root_set(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """ROOT_SET(root, user_root)."""
+        self.set_roots(vcpu, exit.args[0], exit.args[1])
+        return 0
+
+    # --- entries
+
+    def entry_set(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """ENTRY_SET(gva, entry, flags)."""
+        gva, entry, flags = exit.args[0], exit.args[1], exit.args[2]
+        if not is_own_address(gva) or flags > FLUSH_ALL:
+            raise invalid()
+        frames = self.frames
+        at = find_entry(frames.words, frames.state.roots[vcpu.vcpu_id].kernel, gva)
+        if at is None:
+            raise GuestError(errnos.ENOENT)
+        try:
+            frames.replace(at, entry)
+            if flags == FLUSH_PAGE:
+                self.flush_page(gva)
+            elif flags == FLUSH_ALL:
+                frames.state.pending |= FLUSH
+        finally:
+            frames.settle()
+        return 0
+
+    def table_update(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """TABLE_UPDATE(updates, n, flags): how many were done."""
+        updates, n, flags = exit.args[0], min(exit.args[1], UPDATE_MAX), exit.args[2]
+        if flags not in (0, FLUSH_ALL):
+            raise invalid()
+        data = copy_in(domain, vcpu, updates, n * _UPDATE_BYTES) if n else b""
+        frames = self.frames
+        state, first_walk, n_done = frames.state, frames.state.n_walked, 0
+        try:
+            for gpa, entry in iter_unpack("<QQ", data):
+                self._update(gpa, entry)
+                n_done += 1
+                if (state.n_walked - first_walk) & U32_MAX >= WALKS_MAX:
+                    break
+        except GuestError:
+            if not n_done:
+                frames.settle()
+                raise
+        if flags:
+            state.pending |= FLUSH
+        frames.settle()
+        return n_done
+
+    def _update(self, gpa: int, entry: int) -> None:
+        frames = self.frames
+        if gpa & 7 or gpa >> 12 >= frames.n_ram:
+            raise invalid()
+        level = frames.types[gpa >> 12]
+        if not L1 <= level <= L4:
+            raise GuestError(errnos.ENOENT)
+        if level == L4 and (gpa >> 3) % ENTRIES_PER_TABLE in HOLE_SLOTS:
+            raise invalid()
+        frames.replace(gpa >> 3, entry)
+
+    # --- pins
+
+    def table_pin(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """TABLE_PIN(gpa, level)."""
+        frame, level = self.frames.frame_at(exit.args[0]), exit.args[1]
+        if not L1 <= level <= L4:
+            raise invalid()
+        if self.frames.flags[frame] & PINNED:
+            raise GuestError(errnos.EEXIST)
+        try:
+            self.frames.take_table(frame, level)
+        finally:
+            self.frames.settle()
+        self.frames.flags[frame] |= PINNED
+        return 0
+
+    def table_unpin(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """TABLE_UNPIN(gpa)."""
+        frame = self.frames.frame_at(exit.args[0])
+        if not self.frames.flags[frame] & PINNED:
+            raise GuestError(errnos.ENOENT)
+        self.frames.flags[frame] &= ~PINNED
+        self.frames.drop_table(frame)
+        return 0
+
+    # --- translations
+
+    def flush_page(self, gva: int) -> None:
+        """Drop the translation of a page on all vCPUs."""
+        for vcpu in self.frames.vcpus:
+            vcpu.flush_page(gva)
+
+    def tlb_flush(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """TLB_FLUSH(what, gva)."""
+        what = exit.args[0]
+        if what == FLUSH_ALL:
+            self.frames.flush_all()
+        elif what == FLUSH_PAGE:
+            self.flush_page(exit.args[1])
+        else:
+            raise invalid()
+        return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """The hypervisor's hole: the entry for it that each root has, and the frame with the vCPUs' GDTs."""
-
-    root_entry: int
-    gdts: int
-
-
-def flags_of(segment: Segment) -> int:
-    """Rights of a kernel segment; one that is writable and executable is refused."""
-    if segment.flags & PF_W and segment.flags & PF_X:
-        raise GuestRefused(
-            f"the segment at {segment.vaddr:#x} is writable and executable (flags {segment.flag_text}); "
-            "a paravirtual kernel is W^X: keep code and data in separate segments"
-        )
-    if segment.flags & PF_W:
-        return READ_WRITE
-    return EXECUTABLE if segment.flags & PF_X else READ_ONLY
-
-
-def n_tables(memory_bytes: int, high: Iterable[PageRange]) -> int:
-    """How many tables all this takes: PML4, and below it what RAM and the high ranges touch."""
-    touched: set[tuple[int, int]] = set()
-    for page_range in (PageRange(0, 0, memory_bytes // PAGE_BYTES, 0), *high):
-        last = page_range.gva + page_range.n_pages * PAGE_BYTES - 1
-        for shift in (39, 30, 21):
-            touched.update((shift, slot) for slot in range(page_range.gva >> shift, (last >> shift) + 1))
-    return 1 + len(touched)
-
-
-class TableBuilder:
-    """Writes page tables into consecutive guest frames from `first_table` on."""
-
-    def __init__(self, memory: GuestMemory, first_table: int) -> None:
-        self._memory = memory
-        self._next = first_table
-        self._tables: dict[int, array[int]] = {}
-        self.root = self._new_table()
-
-    def _new_table(self) -> int:
-        gpa = self._next
-        self._next += PAGE_BYTES
-        self._tables[gpa] = array("Q", bytes(PAGE_BYTES))
-        return gpa
-
-    def _table_for(self, gva: int) -> array[int]:
-        """The last-level table of an address, made where it is missing."""
-        table = self.root
-        for shift in (39, 30, 21):
-            entries = self._tables[table]
-            index = gva >> shift & 511
-            if not entries[index]:
-                entries[index] = self._new_table() | TABLE
-            table = entries[index] & ~(PAGE_BYTES - 1)
-        return self._tables[table]
-
-    def map(self, pages: PageRange) -> None:
-        """Set the entries of a range, one table at a time."""
-        gva, gpa, left = pages.gva, pages.gpa, pages.n_pages
-        while left:
-            index = gva >> 12 & 511
-            n = min(left, ENTRIES_PER_TABLE - index)
-            if pages.flags:
-                first = gpa | pages.flags
-                entries = array("Q", range(first, first + n * PAGE_BYTES, PAGE_BYTES))
-            else:
-                entries = array("Q", bytes(8 * n))
-            self._table_for(gva)[index : index + n] = entries
-            gva, gpa, left = gva + n * PAGE_BYTES, gpa + n * PAGE_BYTES, left - n
-
-    def set_root_entry(self, slot: int, entry: int) -> None:
-        """An entry of the root that leads out of the guest's frames: the hole."""
-        self._tables[self.root][slot] = entry
-
-    def finish(self) -> int:
-        """Write all tables to guest memory; the GPA after the last."""
-        for gpa, entries in self._tables.items():
-            self._memory.write(gpa, entries.tobytes())
-        return self._next
-
-
-def build_hole(frames: HypervisorFrames, gdts: bytes, hypercall_pages: bytes) -> Hole:
-    """The hole's tables and pages, all read-only to the guest: a page of GDTs, then the hypercall pages."""
-    level3, level2, level1 = (frames.allocate() for _ in range(3))
-    frames.set_entry(level3, 0, level2 | P | A)
-    frames.set_entry(level2, 0, level1 | P | A)
-    pages = [(gdts, READ_ONLY)]
-    for i in range(0, len(hypercall_pages), PAGE_BYTES):
-        pages.append((hypercall_pages[i : i + PAGE_BYTES], EXECUTABLE))
-    placed = []
-    for index, (content, flags) in enumerate(pages):
-        frame = frames.allocate()
-        frames.write(frame, content)
-        frames.set_entry(level1, index, frame | flags)
-        placed.append(frame)
-    return Hole(level3 | P | A, placed[0])
-
-
-def check_placement(segments: Sequence[Segment], memory_bytes: int) -> None:
-    """Refuse a kernel that does not fit: outside RAM, at page 0, in the hole, or overlapping itself."""
-    for segment in segments:
-        end = segment.paddr + segment.memory_bytes
-        if end > memory_bytes:
-            raise GuestRefused(
-                f"the kernel needs memory up to {end:#x}, the domain has {memory_bytes:#x}; "
-                "give more --memory"
-            )
-        if segment.paddr < PAGE_BYTES:
-            raise GuestRefused(
-                f"the segment at {segment.paddr:#x} covers page 0, which is never mapped; link higher"
-            )
-        last = segment.vaddr + segment.memory_bytes - 1
-        if last >> 47 not in (0, 0x1FFFF) or (segment.vaddr < HOLE_END and last >= HOLE_START):
-            raise GuestRefused(
-                f"the segment at {segment.vaddr:#x} is not canonical or in the hypervisor's hole"
-            )
-        if segment.vaddr != segment.paddr and segment.vaddr < memory_bytes:
-            raise GuestRefused(
-                f"the segment at {segment.vaddr:#x} (frame {segment.paddr:#x}) lies over the identity map of "
-                "RAM; link it where it is loaded, or above RAM"
-            )
-        if (segment.vaddr - segment.paddr) % PAGE_BYTES:
-            raise GuestRefused(f"the segment at {segment.vaddr:#x} has another page offset than its frame")
-    _check_neighbours(sorted(segments, key=lambda s: s.paddr), "paddr")
-    _check_neighbours(sorted(segments, key=lambda s: s.vaddr), "vaddr")
-
-
-def _check_neighbours(segments: Sequence[Segment], address: str) -> None:
-    """Refuse segments that overlap, and neighbours with different rights on one page."""
-    for lower, upper in pairwise(segments):
-        end, start = getattr(lower, address) + lower.memory_bytes, getattr(upper, address)
-        if end > start:
-            raise GuestRefused(f"the segments at {getattr(lower, address):#x} and {start:#x} overlap")
-        if end - 1 >> 12 == start >> 12 and flags_of(lower) != flags_of(upper):
-            raise GuestRefused(
-                f"segments {lower.flag_text} and {upper.flag_text} share the page at {start & ~0xFFF:#x}; "
-                "align them to 4096"
-            )
+__all__ = ["HYPERCALL_PAGE_GVA", "Paging"]

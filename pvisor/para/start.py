@@ -18,10 +18,11 @@ from pvisor.machine.cmdline import cmdline_bytes
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
-from pvisor.para import paging, segments
+from pvisor.para import segments
+from pvisor.para import tables as page_tables
 from pvisor.para.hypercalls import N_CALLS
-from pvisor.para.paging import HYPERCALL_PAGE_GVA, N_HYPERCALL_PAGES, Hole, PageRange
 from pvisor.para.shared import SharedPage
+from pvisor.para.tables import HYPERCALL_PAGE_GVA, N_HYPERCALL_PAGES, Hole, PageRange
 
 TRANSPORTS = {"syscall": b"\x0f\x05", "vmcall": b"\x0f\x01\xc1", "int": b"\xcd\x82"}
 """The instruction by which a stub of the hypercall page calls. SYSCALL is the default: the cheapest here."""
@@ -96,9 +97,11 @@ class Placement:
 
 def place(image: ElfImage, memory_bytes: int) -> tuple[Placement, list[PageRange]]:
     """Lay out memory: guard page, stack, start-info, command line, tables. Refuses what does not fit."""
-    paging.check_placement(image.segments, memory_bytes)
+    page_tables.check_placement(image.segments, memory_bytes)
     high = [
-        PageRange(s.vaddr & ~0xFFF, s.paddr & ~0xFFF, _n_pages(s.paddr, s.memory_bytes), paging.flags_of(s))
+        PageRange(
+            s.vaddr & ~0xFFF, s.paddr & ~0xFFF, _n_pages(s.paddr, s.memory_bytes), page_tables.flags_of(s)
+        )
         for s in image.segments
         if s.vaddr != s.paddr
     ]
@@ -107,7 +110,7 @@ def place(image: ElfImage, memory_bytes: int) -> tuple[Placement, list[PageRange
     stack_bottom = kernel_end + PAGE_BYTES
     stack_top = stack_bottom + STACK_BYTES
     tables = stack_top + 3 * PAGE_BYTES
-    first_free = tables + paging.n_tables(memory_bytes, high) * PAGE_BYTES
+    first_free = tables + page_tables.n_tables(memory_bytes, high) * PAGE_BYTES
     if first_free > memory_bytes:
         raise GuestRefused(
             f"kernel, stack and tables need {first_free:#x} bytes, the domain has {memory_bytes:#x}; "
@@ -145,7 +148,7 @@ def load(image: ElfImage, memory: GuestMemory, frames: HypervisorFrames, vcpus: 
     at, high = place(image, memory.size_bytes)
     for segment in image.segments:
         memory.write(segment.paddr, segment.data)
-    hole = paging.build_hole(frames, segments.gdt_page(len(vcpus)), hypercall_pages(transport))
+    hole = page_tables.build_hole(frames, segments.gdt_page(len(vcpus)), hypercall_pages(transport))
     root = _build_tables(image, memory, at, high, hole)
     shared = SharedPage(memory, at.shared)
     shared.clear()
@@ -183,21 +186,21 @@ def _enter_ring_1(vcpu: UnicornVcpu, root: int, offered: int) -> None:
 def _build_tables(
     image: ElfImage, memory: GuestMemory, at: Placement, high: list[PageRange], hole: Hole
 ) -> int:
-    builder = paging.TableBuilder(memory, at.tables)
+    builder = page_tables.TableBuilder(memory, at.tables)
     n_frames = memory.size_bytes // PAGE_BYTES
-    builder.map(PageRange(PAGE_BYTES, PAGE_BYTES, n_frames - 1, paging.READ_WRITE))
+    builder.map(PageRange(PAGE_BYTES, PAGE_BYTES, n_frames - 1, page_tables.READ_WRITE))
     for segment in image.segments:
         gpa = segment.paddr & ~0xFFF
         builder.map(
-            PageRange(gpa, gpa, _n_pages(segment.paddr, segment.memory_bytes), paging.flags_of(segment))
+            PageRange(gpa, gpa, _n_pages(segment.paddr, segment.memory_bytes), page_tables.flags_of(segment))
         )
     for pages in high:
         builder.map(pages)
     guard = at.stack_bottom - PAGE_BYTES
     builder.map(PageRange(guard, guard, 1, 0))
     n_read_only = (at.first_free - at.start_info) // PAGE_BYTES
-    builder.map(PageRange(at.start_info, at.start_info, n_read_only, paging.READ_ONLY))
-    builder.set_root_entry(paging.HOLE_SLOT, hole.root_entry)
+    builder.map(PageRange(at.start_info, at.start_info, n_read_only, page_tables.READ_ONLY))
+    builder.set_root_entry(page_tables.HOLE_SLOT, hole.root_entry)
     end = builder.finish()
     if end != at.first_free:
         raise RuntimeError(f"tables end at {end:#x}, not at {at.first_free:#x}")

@@ -19,7 +19,7 @@ from pvisor.machine.disk import DiskImage
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
-from pvisor.machine.memory import GuestMemory
+from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.machine.mmio import MmioBus
 from pvisor.machine.modules import Module, read_modules
 from pvisor.machine.switch import Switch

@@ -155,6 +155,14 @@ class FakeVcpu:
 
     def flush_tlb(self) -> None:
         """Nothing is cached here."""
+        self.log.append("flush_tlb")
+
+    def flush_page(self, gva: int) -> None:
+        """Nothing is cached here."""
+        self.log.append(f"flush_page {gva:#x}")
+
+    def new_epoch(self) -> None:
+        """Nothing is translated here."""
 
     def forget_code(self, gva: int) -> None:
         """Nothing is translated here."""

@@ -58,15 +58,21 @@
 #define PV_MAX_VCPUS   16   /* most virtual CPUs of a domain */
 #define PV_EVENT_PORTS 1024 /* event ports of a domain: 0 (never used) to 1023 */
 
-/* Traps. */
-#define PV_N_TRAPS       256 /* vectors, and most entries that one TRAP_TABLE takes */
-#define PV_TRAP_USER_INT 1   /* user code may raise it by INT n, INT3 or INTO; else those are #GP */
-#define PV_TRAP_MASK     2   /* upcalls are masked when the handler is entered */
+/* Flushing translations. */
+#define PV_FLUSH_PAGE 1 /* the translation of one page, on all virtual CPUs */
+#define PV_FLUSH_ALL  2 /* all translations, on all virtual CPUs */
 
-/* Segment bases. */
-#define PV_SEGMENT_FS      0 /* the base of FS */
-#define PV_SEGMENT_GS      1 /* the base of GS, while the kernel runs */
-#define PV_SEGMENT_USER_GS 2 /* the base of GS for user code */
+/* Bounds of calls about memory. */
+#define PV_TABLE_UPDATE_MAX  512 /* most updates that one TABLE_UPDATE does */
+/* after so many tables made or given up TABLE_UPDATE and MEMORY_RELEASE stop */
+#define PV_TABLE_WALKS_MAX   16
+#define PV_MEMORY_FRAMES_MAX 512 /* most frames of one MEMORY_POPULATE or MEMORY_RELEASE */
+
+/* Types of memory. */
+#define PV_MEMORY_RAM    1 /* frames that were unused at the start */
+#define PV_MEMORY_KERNEL 2 /* the kernel image */
+#define PV_MEMORY_GIVEN  3 /* made for the start: guard page, stack, start info and first tables */
+#define PV_MEMORY_GRANTS 4 /* the grant window: frames of others */
 
 /* Errors: a hypercall's result is negative, -PV_EFAULT for instance. Linux's numbers. */
 #define PV_EPERM  1  /* the other domain has not allowed it */
@@ -116,25 +122,25 @@
 #define PV_FEATURE_MULTICALL_BIT 10    /* its number */
 
 /* Hypercall numbers. */
-#define PV_HC_ABI_VERSION      0x00 /* Which version of the ABI is this? */
-#define PV_HC_FEATURES         0x01 /* Which features are offered? */
-#define PV_HC_NOOP             0x02 /* Do nothing, and return. */
-#define PV_HC_CONSOLE_WRITE    0x10 /* Write bytes to the console. */
-#define PV_HC_CONSOLE_READ     0x11 /* Read bytes that have arrived on the console. */
-#define PV_HC_TIME_GET         0x20 /* What time is it? */
-#define PV_HC_YIELD            0x30 /* Give the CPU away for a while. */
-#define PV_HC_BLOCK            0x31 /* Sleep until an event arrives. */
-#define PV_HC_SHUTDOWN         0x32 /* End the domain. */
-#define PV_HC_TRAP_TABLE       0x40 /* Set handlers of exceptions and of INT n. */
-#define PV_HC_UPCALL_SET       0x41 /* Set where the kernel is entered when an event is pending. */
-#define PV_HC_SYSCALL_SET      0x42 /* Set where the kernel is entered by SYSCALL of user code. */
-#define PV_HC_STACK_SET        0x43 /* Set the kernel's stack for entries out of user code. */
-/* Go on where the kernel was entered, or anywhere else: in the kernel or in user code. */
-#define PV_HC_IRET             0x44
-#define PV_HC_DESCRIPTOR_SET   0x45 /* Set one of the guest's own descriptors. */
-#define PV_HC_SEGMENT_BASE_SET 0x46 /* Set the base of FS or GS. */
-#define PV_HC_FPU_TS           0x47 /* Let the next use of x87, MMX or SSE raise #NM, or not. */
-#define PV_HC_SHARED_SET       0x48 /* Move the shared page. */
+#define PV_HC_ABI_VERSION     0x00 /* Which version of the ABI is this? */
+#define PV_HC_FEATURES        0x01 /* Which features are offered? */
+#define PV_HC_NOOP            0x02 /* Do nothing, and return. */
+#define PV_HC_CONSOLE_WRITE   0x10 /* Write bytes to the console. */
+#define PV_HC_CONSOLE_READ    0x11 /* Read bytes that have arrived on the console. */
+#define PV_HC_TIME_GET        0x20 /* What time is it? */
+#define PV_HC_YIELD           0x30 /* Give the CPU away for a while. */
+#define PV_HC_BLOCK           0x31 /* Sleep until an event arrives. */
+#define PV_HC_SHUTDOWN        0x32 /* End the domain. */
+#define PV_HC_ROOT_SET        0x50 /* Use other page tables on this virtual CPU. */
+#define PV_HC_ENTRY_SET       0x51 /* Change the last-level entry that maps an address. */
+#define PV_HC_TABLE_UPDATE    0x52 /* Change many entries of page tables, of any level. */
+#define PV_HC_TABLE_PIN       0x53 /* Make a frame a page table, and keep it one. */
+#define PV_HC_TABLE_UNPIN     0x54 /* Let a frame be no page table any more, once nothing uses it as one. */
+#define PV_HC_TLB_FLUSH       0x55 /* Forget translations, on all virtual CPUs of the domain. */
+#define PV_HC_MEMORY_POPULATE 0x56 /* Take frames again that were given back. */
+#define PV_HC_MEMORY_RELEASE  0x57 /* Give frames back to the host. */
+#define PV_HC_MEMORY_TARGET   0x58 /* How many frames shall the domain have? */
+#define PV_HC_MEMORY_MAP      0x59 /* What lies where in guest-physical memory? */
 
 #ifdef __ASSEMBLER__
 
@@ -185,26 +191,12 @@
 #define PV_SHARED_INFO_N_VCPUS          268 /* struct pv_shared_info */
 #define PV_SHARED_INFO_RESERVED         272 /* struct pv_shared_info */
 #define PV_SHARED_INFO_VCPU             512 /* struct pv_shared_info */
-#define PV_TRAP_ENTRY_HANDLER           0   /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_VECTOR            8   /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_FLAGS             9   /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_RESERVED0         10  /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_RESERVED1         12  /* struct pv_trap_entry */
-#define PV_TRAP_STACK_ERROR_CODE        0   /* struct pv_trap_stack */
-#define PV_TRAP_STACK_RIP               8   /* struct pv_trap_stack */
-#define PV_TRAP_STACK_CS                16  /* struct pv_trap_stack */
-#define PV_TRAP_STACK_RFLAGS            24  /* struct pv_trap_stack */
-#define PV_TRAP_STACK_RSP               32  /* struct pv_trap_stack */
-#define PV_TRAP_STACK_SS                40  /* struct pv_trap_stack */
-#define PV_IRET_FRAME_RAX               0   /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RCX               8   /* struct pv_iret_frame */
-#define PV_IRET_FRAME_R11               16  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RDI               24  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RIP               32  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_CS                40  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RFLAGS            48  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RSP               56  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_SS                64  /* struct pv_iret_frame */
+#define PV_ENTRY_UPDATE_GPA             0   /* struct pv_entry_update */
+#define PV_ENTRY_UPDATE_ENTRY           8   /* struct pv_entry_update */
+#define PV_MEMORY_RANGE_GPA             0   /* struct pv_memory_range */
+#define PV_MEMORY_RANGE_N_BYTES         8   /* struct pv_memory_range */
+#define PV_MEMORY_RANGE_TYPE            16  /* struct pv_memory_range */
+#define PV_MEMORY_RANGE_RESERVED        20  /* struct pv_memory_range */
 
 #else /* !__ASSEMBLER__ */
 
@@ -343,63 +335,29 @@ PV_STATIC_ASSERT(offsetof(struct pv_shared_info, n_vcpus) == 268, "pv_shared_inf
 PV_STATIC_ASSERT(offsetof(struct pv_shared_info, reserved) == 272, "pv_shared_info.reserved");
 PV_STATIC_ASSERT(offsetof(struct pv_shared_info, vcpu) == 512, "pv_shared_info.vcpu");
 
-/* One vector of the trap table, for TRAP_TABLE. */
-struct pv_trap_entry {
-    pv_gva_t handler;   /* where the kernel is entered; 0: nowhere, as at the start */
-    uint8_t  vector;    /* the x86 vector */
-    uint8_t  flags;     /* PV_TRAP_USER_INT, PV_TRAP_MASK */
-    uint16_t reserved0; /* 0 */
-    uint32_t reserved1; /* 0 */
+/* A change of one entry of a page table. */
+struct pv_entry_update {
+    pv_gpa_t gpa;   /* where the entry lies: a multiple of 8, in a table */
+    uint64_t entry; /* what it shall be */
 };
 
-PV_STATIC_ASSERT(sizeof(struct pv_trap_entry) == 16, "size of pv_trap_entry");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, handler) == 0, "pv_trap_entry.handler");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, vector) == 8, "pv_trap_entry.vector");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, flags) == 9, "pv_trap_entry.flags");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, reserved0) == 10, "pv_trap_entry.reserved0");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, reserved1) == 12, "pv_trap_entry.reserved1");
+PV_STATIC_ASSERT(sizeof(struct pv_entry_update) == 16, "size of pv_entry_update");
+PV_STATIC_ASSERT(offsetof(struct pv_entry_update, gpa) == 0, "pv_entry_update.gpa");
+PV_STATIC_ASSERT(offsetof(struct pv_entry_update, entry) == 8, "pv_entry_update.entry");
 
-/* What lies on the kernel's stack when it is entered by a trap, a user's SYSCALL or an upcall. */
-struct pv_trap_stack {
-    uint64_t error_code; /* as x86 pushes it; 0 where x86 pushes none; written by hypervisor */
-    uint64_t rip;        /* where to go on; written by hypervisor */
-    uint64_t cs;         /* the code segment; its two lowest bits are the CPL; written by hypervisor */
-    uint64_t rflags;     /* bit 9, IF: upcalls were not masked; written by hypervisor */
-    uint64_t rsp;        /* the stack pointer; written by hypervisor */
-    uint64_t ss;         /* the stack segment; written by hypervisor */
+/* A range of guest-physical addresses. */
+struct pv_memory_range {
+    pv_gpa_t gpa;      /* its first address */
+    uint64_t n_bytes;  /* its size, a multiple of 4096 */
+    uint32_t type;     /* PV_MEMORY_RAM, ... */
+    uint32_t reserved; /* 0 */
 };
 
-PV_STATIC_ASSERT(sizeof(struct pv_trap_stack) == 48, "size of pv_trap_stack");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, error_code) == 0, "pv_trap_stack.error_code");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, rip) == 8, "pv_trap_stack.rip");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, cs) == 16, "pv_trap_stack.cs");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, rflags) == 24, "pv_trap_stack.rflags");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, rsp) == 32, "pv_trap_stack.rsp");
-PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, ss) == 40, "pv_trap_stack.ss");
-
-/* What IRET loads. Its upper part is struct pv_trap_stack without the error code. */
-struct pv_iret_frame {
-    uint64_t rax;    /* these three the call itself cannot keep */
-    uint64_t rcx;    /* likewise */
-    uint64_t r11;    /* likewise */
-    uint64_t rdi;    /* and this one holds the call's argument */
-    uint64_t rip;    /* where to go on */
-    uint64_t cs;     /* PV_KERNEL_CS, PV_USER_CS, PV_USER_CS32 or a descriptor of the guest's own */
-    uint64_t rflags; /* bit 9, IF: upcalls are not masked from then on */
-    uint64_t rsp;    /* the stack pointer */
-    uint64_t ss;     /* PV_KERNEL_SS or PV_USER_SS, or a descriptor of the guest's own */
-};
-
-PV_STATIC_ASSERT(sizeof(struct pv_iret_frame) == 72, "size of pv_iret_frame");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rax) == 0, "pv_iret_frame.rax");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rcx) == 8, "pv_iret_frame.rcx");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, r11) == 16, "pv_iret_frame.r11");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rdi) == 24, "pv_iret_frame.rdi");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rip) == 32, "pv_iret_frame.rip");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, cs) == 40, "pv_iret_frame.cs");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rflags) == 48, "pv_iret_frame.rflags");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rsp) == 56, "pv_iret_frame.rsp");
-PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, ss) == 64, "pv_iret_frame.ss");
+PV_STATIC_ASSERT(sizeof(struct pv_memory_range) == 24, "size of pv_memory_range");
+PV_STATIC_ASSERT(offsetof(struct pv_memory_range, gpa) == 0, "pv_memory_range.gpa");
+PV_STATIC_ASSERT(offsetof(struct pv_memory_range, n_bytes) == 8, "pv_memory_range.n_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_memory_range, type) == 16, "pv_memory_range.type");
+PV_STATIC_ASSERT(offsetof(struct pv_memory_range, reserved) == 20, "pv_memory_range.reserved");
 
 #endif /* !__ASSEMBLER__ */
 

@@ -162,61 +162,91 @@ static inline int64_t pv_shutdown(uint32_t reason, uint32_t status)
     return pv_hypercall2(PV_HC_SHUTDOWN, reason, status);
 }
 
-/* Set handlers of exceptions and of INT n. Result: 0; -PV_EFAULT or -PV_EINVAL. */
-static inline int64_t pv_trap_table(const struct pv_trap_entry *entries, uint32_t n_entries)
+/*
+ * Use other page tables on this virtual CPU. Result: 0; all translations of this virtual CPU are forgotten;
+ * -PV_EINVAL or -PV_EBUSY or -PV_ENOENT.
+ */
+static inline int64_t pv_root_set(uint64_t root, uint64_t user_root)
 {
-    return pv_hypercall2(PV_HC_TRAP_TABLE, (uint64_t)(uintptr_t)entries, n_entries);
-}
-
-/* Set where the kernel is entered when an event is pending. Result: 0; -PV_EINVAL. */
-static inline int64_t pv_upcall_set(uint64_t entry)
-{
-    return pv_hypercall1(PV_HC_UPCALL_SET, entry);
-}
-
-/* Set where the kernel is entered by SYSCALL of user code. Result: 0; -PV_EINVAL. */
-static inline int64_t pv_syscall_set(uint64_t entry, uint32_t flags)
-{
-    return pv_hypercall2(PV_HC_SYSCALL_SET, entry, flags);
-}
-
-/* Set the kernel's stack for entries out of user code. Result: 0; -PV_EINVAL. */
-static inline int64_t pv_stack_set(uint64_t rsp)
-{
-    return pv_hypercall1(PV_HC_STACK_SET, rsp);
+    return pv_hypercall2(PV_HC_ROOT_SET, root, user_root);
 }
 
 /*
- * Go on where the kernel was entered, or anywhere else: in the kernel or in user code. Result: none: the call
- * returns only with an error; -PV_EFAULT or -PV_EINVAL.
+ * Change the last-level entry that maps an address. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or
+ * -PV_EPERM.
  */
-static inline int64_t pv_iret(const struct pv_iret_frame *frame)
+static inline int64_t pv_entry_set(uint64_t gva, uint64_t entry, uint32_t flags)
 {
-    return pv_hypercall1(PV_HC_IRET, (uint64_t)(uintptr_t)frame);
+    return pv_hypercall3(PV_HC_ENTRY_SET, gva, entry, flags);
 }
 
-/* Set one of the guest's own descriptors. Result: 0; -PV_EINVAL. */
-static inline int64_t pv_descriptor_set(uint32_t index, uint64_t descriptor)
+/*
+ * Change many entries of page tables, of any level. Result: how many were done, from the first on. Fewer than
+ * n: the next one has an error (call again with the rest, to learn which), or the call has reached a bound
+ * (call again with the rest); -PV_EFAULT or -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_EPERM.
+ */
+static inline int64_t pv_table_update(const struct pv_entry_update *updates, uint32_t n, uint32_t flags)
 {
-    return pv_hypercall2(PV_HC_DESCRIPTOR_SET, index, descriptor);
+    return pv_hypercall3(PV_HC_TABLE_UPDATE, (uint64_t)(uintptr_t)updates, n, flags);
 }
 
-/* Set the base of FS or GS. Result: 0; -PV_EINVAL. */
-static inline int64_t pv_segment_base_set(uint32_t which, uint64_t base)
+/*
+ * Make a frame a page table, and keep it one. Result: 0; -PV_EINVAL or -PV_EEXIST or -PV_EPERM or -PV_EBUSY
+ * or -PV_ENOENT.
+ */
+static inline int64_t pv_table_pin(uint64_t gpa, uint32_t level)
 {
-    return pv_hypercall2(PV_HC_SEGMENT_BASE_SET, which, base);
+    return pv_hypercall2(PV_HC_TABLE_PIN, gpa, level);
 }
 
-/* Let the next use of x87, MMX or SSE raise #NM, or not. Result: 0; -PV_EINVAL. */
-static inline int64_t pv_fpu_ts(uint32_t set)
+/* Let a frame be no page table any more, once nothing uses it as one. Result: 0; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_table_unpin(uint64_t gpa)
 {
-    return pv_hypercall1(PV_HC_FPU_TS, set);
+    return pv_hypercall1(PV_HC_TABLE_UNPIN, gpa);
 }
 
-/* Move the shared page. Result: 0; -PV_EBUSY or -PV_EINVAL. */
-static inline int64_t pv_shared_set(uint64_t gpa)
+/* Forget translations, on all virtual CPUs of the domain. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_tlb_flush(uint32_t what, uint64_t gva)
 {
-    return pv_hypercall1(PV_HC_SHARED_SET, gpa);
+    return pv_hypercall2(PV_HC_TLB_FLUSH, what, gva);
+}
+
+/*
+ * Take frames again that were given back. Result: how many were done, from the first on. Fewer than n: the
+ * next one has an error (call again with the rest, to learn which), or the call has reached a bound (call
+ * again with the rest); -PV_EFAULT or -PV_EINVAL or -PV_EEXIST or -PV_ENOMEM.
+ */
+static inline int64_t pv_memory_populate(const void *gpas, uint32_t n)
+{
+    return pv_hypercall2(PV_HC_MEMORY_POPULATE, (uint64_t)(uintptr_t)gpas, n);
+}
+
+/*
+ * Give frames back to the host. Result: how many were done, from the first on. Fewer than n: the next one has
+ * an error (call again with the rest, to learn which), or the call has reached a bound (call again with the
+ * rest); -PV_EFAULT or -PV_EINVAL or -PV_ENOENT or -PV_EBUSY.
+ */
+static inline int64_t pv_memory_release(const void *gpas, uint32_t n)
+{
+    return pv_hypercall2(PV_HC_MEMORY_RELEASE, (uint64_t)(uintptr_t)gpas, n);
+}
+
+/*
+ * How many frames shall the domain have? Result: the number of frames that the host wants the domain to have,
+ * at most.
+ */
+static inline int64_t pv_memory_target(void)
+{
+    return pv_hypercall0(PV_HC_MEMORY_TARGET);
+}
+
+/*
+ * What lies where in guest-physical memory? Result: how many ranges there are; the first n of them have been
+ * written; -PV_EFAULT or -PV_EINVAL.
+ */
+static inline int64_t pv_memory_map(struct pv_memory_range *ranges, uint32_t n)
+{
+    return pv_hypercall2(PV_HC_MEMORY_MAP, (uint64_t)(uintptr_t)ranges, n);
 }
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include "types.h"
 #include "full/native/apic_state.h"
+#include "para/native/paging_state.h"
 
 /* Libraries and the self-test: once a process. 0 or a repair; text in `error` otherwise. */
 int pv_load_unicorn(const char *path, char *error, size_t error_size);
@@ -39,6 +40,15 @@ int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits);
 int pv_flush_tlb(pv_vcpu *v);
 void pv_new_epoch(pv_vcpu *v);
 int pv_forget_code(pv_vcpu *v, uint64_t gva);
+void pv_flush_page(pv_vcpu *v, uint64_t gva);
+
+/*
+ * Direct paging (pvisor/para). From `attach` on the vCPU's frames are those of roots->paging, and code in frames that
+ * can be written to is looked at before it runs (code.c): 0, or -1 without memory. `adopt` lets a frame become a
+ * table without a use of it: 0 or -errno.
+ */
+int pv_paging_attach(pv_vcpu *v, pv_roots *roots);
+int pv_paging_adopt(pv_paging *p, uint32_t frame, uint32_t level);
 
 /*
  * Shadow tables (shadow.h), made of the hypervisor's frames [first_table, first_table + n_tables). A key names

@@ -241,6 +241,32 @@ static bool is_16bit_user_code(struct engine *e)
     return (*e->hflags & (HF_CPL | HF_CS32 | HF_CS64)) == 3;
 }
 
+/* The block about to begin is translated anew, and comes here again. */
+static void begin_again(struct engine *e, uint64_t address)
+{
+    uint64_t rip = rip_of(e, address);
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
+}
+
+/* The slot of a block whose code may change unseen (code.c), or NULL: it begins again. */
+static const struct slot *find_changing(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
+{
+    struct slot *slot = find_slot(e, address);
+    bool is_known = slot->key == key && slot->extent.bytes == (size | CHANGING);
+    enum code_state state = look_at_code(e, address, size);
+    if (state == CODE_STALE) {
+        begin_again(e, address);
+        return NULL;
+    }
+    if (!is_known)
+        slot = count_block(e, address, size);
+    if (state == CODE_CHANGING)
+        slot->extent.bytes = size | CHANGING;
+    else if (state == CODE_UNKNOWN)
+        slot->extent.bytes = 0;
+    return slot;
+}
+
 /* A block that is met for the first time, or where the limit is reached, or at a ring that is none of the guest's. */
 static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
 {
@@ -255,11 +281,12 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     if (slot->key != key || slot->extent.bytes != size) {
         bool is_patched = e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size);
         if (is_patched || hook_loop(e, address, size)) {
-            uint64_t rip = rip_of(e, address);
-            unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip); /* it is translated anew, and comes here again */
+            begin_again(e, address);
             return;
         }
-        slot = count_block(e, address, size);
+        slot = e->code ? find_changing(e, address, size, key) : count_block(e, address, size);
+        if (!slot)
+            return;
         if (unlikely(is_16bit_user_code(e)))
             find_slot(e, address)->extent.bytes = 0;
     }

@@ -84,6 +84,7 @@ bool open_engine(struct engine *e, enum pv_repair repair, void *ram, uint64_t ra
 void close_engine(struct engine *e)
 {
     close_shadow(e);
+    close_code(e);
     if (e->context)
         unicorn.context_free(e->context);
     if (e->uc && !e->lost)
@@ -175,7 +176,10 @@ int pv_set_root(pv_vcpu *v, uint64_t root)
 {
     struct engine *e = (struct engine *)v;
     v->cr3 = root;
-    new_epoch(e);
+    if (e->code)
+        enter_space(e, root);
+    else
+        new_epoch(e);
     return write_register(e, UC_X86_REG_CR3, &root);
 }
 

@@ -24,6 +24,7 @@ NATIVES(full_syscall);
 NATIVES(full_timer);
 NATIVES(full_transfers);
 NATIVES(para_cpu);
+NATIVES(para_paging);
 NATIVES(emu_devices);
 
 /* The rooms that offer some, by wing. The emulation lane has the devices of the left wing. */
@@ -57,6 +58,7 @@ static const struct room {
     {"emu", full_timer_natives, &n_full_timer_natives},
     {"emu", emu_devices_natives, &n_emu_devices_natives},
     {"para", para_cpu_natives, &n_para_cpu_natives},
+    {"para", para_paging_natives, &n_para_paging_natives},
 };
 enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };
 

@@ -12,6 +12,7 @@
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
  *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
+ *   code.c         code that changes unseen
  *   debug.c        the guest's breakpoints    grants.c    frames of other domains
  *   user_code.c    what user code may not do
  *   loops.c        LOOPE and LOOPNE
@@ -87,6 +88,7 @@ struct native {                /* one native handler, offered by a wing */
 };
 
 struct shadow;
+struct code;
 struct lane;                   /* pvisor/emu/native/emu.h */
 
 struct open_operation {            /* a call of a probed function that has not returned yet */
@@ -147,6 +149,7 @@ struct engine {
     uint32_t n_native_io;
 
     struct shadow *shadow;     /* NULL: the tables in CR3 are nobody's shadow */
+    struct code *code;         /* NULL: no frame's content changes unseen (code.c) */
     uint64_t n_patches, n_patches_ever;
     struct lane *lane;         /* NULL: the guest is deprivileged; else it has the engine's CPU to itself */
 
@@ -225,6 +228,18 @@ uint8_t original_byte(struct engine *e, uint64_t linear, const uint8_t *host);
 /* --- copies.c */
 void remember_around(struct engine *e, uint64_t linear);
 uint8_t original_of_copy(struct engine *e, uint64_t linear);
+
+/* --- code.c: what is known of a block's bytes */
+enum code_state {
+    CODE_FIXED,                /* they cannot change but by a hypercall */
+    CODE_CHANGING,             /* they are as they were translated, and may change */
+    CODE_UNKNOWN,              /* the tables do not lead there any more */
+    CODE_STALE                 /* what was translated has been forgotten: translate the block again */
+};
+#define CHANGING (1u << 31)    /* in extent.bytes: look before each run */
+enum code_state look_at_code(struct engine *e, uint64_t address, uint32_t size);
+void enter_space(struct engine *e, uint64_t root);
+void close_code(struct engine *e);
 
 /* --- loops.c */
 bool hook_loop(struct engine *e, uint64_t address, uint32_t size);

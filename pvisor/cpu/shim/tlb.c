@@ -102,3 +102,8 @@ void flush_page(struct engine *e, uint64_t gva)
     else
         pv_flush_tlb(&e->v);
 }
+
+void pv_flush_page(pv_vcpu *v, uint64_t gva)
+{
+    flush_page((struct engine *)v, gva);
+}

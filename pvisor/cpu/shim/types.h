@@ -94,6 +94,7 @@ enum pv_device {
     PV_DEVICE_I8042 = 8,       /* full/native/platform_state.h */
     PV_DEVICE_PLATFORM = 9,    /* full/native/platform_state.h */
     PV_DEVICE_DEADLINES = 10,  /* full/native/deadlines_state.h */
+    PV_DEVICE_PAGING = 11,     /* para/native/paging_state.h: the vCPU's pv_roots */
     PV_DEVICES = 16
 };
 
