@@ -259,6 +259,12 @@ class UnicornVcpu:
         fields = {"selector": s.selector, "base": s.base, "limit": s.limit, "flags": s.flags}
         lib.pv_set_segment(self.v, index, ffi.new("pv_segment *", fields))
 
+    def reset_registers(self) -> None:
+        """General registers 0, RFLAGS, x87 and SSE as a CPU begins."""
+        if lib.pv_reset_registers(self.v):
+            raise PvisorError("Unicorn does not take a register")
+        self.rflags = 2
+
     def vector(self, index: int) -> int:
         """XMM0 to XMM15, as a number of 128 bits."""
         halves = ffi.new("uint64_t[2]")

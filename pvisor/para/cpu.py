@@ -25,7 +25,7 @@ from pvisor.para.interrupts import Interrupts
 from pvisor.para.power import PowerRoom
 from pvisor.para.segments import GDT_BYTES, Segmentation
 from pvisor.para.shared import FrameHolds, NoHolds, SharedPage, SharedPageMover
-from pvisor.para.state import CpuStates, new_cpu_state
+from pvisor.para.state import CpuStates, new_cpu_state, reset_cpu_state
 from pvisor.para.syscall import SystemCalls
 from pvisor.para.transfers import Transfers
 
@@ -50,11 +50,13 @@ class VirtualCpus:
     `gdts` is the frame with the vCPUs' descriptor tables. `initialise` fills the shared page as at the start.
     """
 
-    def __init__(self, frames: HypervisorFrames, gdts: int, shared: SharedPage, n_vcpus: int,
-                 holds: FrameHolds | None = None, initialise: Callable[[], None] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, frames: HypervisorFrames, gdts: int, shared: SharedPage, n_vcpus: int,
+        holds: FrameHolds | None = None, initialise: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self.states: CpuStates = [new_cpu_state(gdts + i * GDT_BYTES) for i in range(n_vcpus)]
         self._shared = shared
-        segments = Segmentation(self.states, frames)
+        segments = self._segments = Segmentation(self.states, frames)
         self.interrupts = Interrupts(self.states, shared, segments)
         self.calls = SystemCalls(self.states, self.interrupts)
         transfers = Transfers(self.states, shared, segments, self.interrupts)
@@ -65,6 +67,13 @@ class VirtualCpus:
         )  # fmt: skip
         shared.on_move.append(self._follow_shared_page)
         self._follow_shared_page()
+
+    def reset(self, vcpu_id: int) -> None:
+        """A vCPU begins anew: nothing of what its kernel has told is left."""
+        state = self.states[vcpu_id]
+        reset_cpu_state(state)
+        state.vcpu_info = self._shared.vcpu_info(vcpu_id)
+        self._segments.reset(vcpu_id)
 
     def _follow_shared_page(self) -> None:
         for vcpu_id, state in enumerate(self.states):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Events through the guest's trap table: exceptions, INT n, upcalls. One frame for all, on the kernel's stack.
+"""Exceptions, INT n and upcalls through the guest's trap table: one frame for all, on the kernel's stack.
 
 Where the table has no handler, or the frame no place, the domain ends, and the reason says why. Twin of
 full/interrupts.py, which delivers through the guest's IDT.

@@ -136,6 +136,11 @@ class Segmentation:
             set_base(vcpu, FS if which == cpu.SEGMENT_FS.number else GS, base)
         return 0
 
+    def reset(self, vcpu_id: int) -> None:
+        """A vCPU begins anew, without descriptors of its own."""
+        for index in range(FIRST_DESCRIPTOR, N_DESCRIPTORS):
+            self._frames.set_entry(self._states[vcpu_id].gdt, index, 0)
+
     def exchange_gs(self, vcpu: Vcpu) -> None:
         """As SWAPGS does it."""
         state = self._states[vcpu.vcpu_id]

@@ -7,7 +7,7 @@ Twin of full/state.py, where a guest believes to have written those registers.
 from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pvisor.abi import constants
 from pvisor.abi.areas import cpu as rows
@@ -61,6 +61,15 @@ def new_cpu_state(gdt: int) -> CpuState:
     state.gdt = gdt
     state.faults_at = NEVER
     return state
+
+
+def reset_cpu_state(state: CpuState) -> None:
+    """The state at the start again."""
+    gdt = state.gdt
+    raw = cast(Any, state)
+    ffi.memmove(raw, ffi.new("pv_para_cpu *"), ffi.sizeof("pv_para_cpu"))
+    state.gdt = gdt
+    state.faults_at = NEVER
 
 
 def is_canonical(address: int) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pvisor.abi import constants, errnos
+from pvisor.abi import errnos
 from pvisor.abi.areas import power as rows
 from pvisor.abi.layout import pack, sizeof, unpack
 from pvisor.cpu.vcpu import RDI, RSP, Exit, Vcpu
@@ -15,13 +15,7 @@ from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.domain.scheduling import VcpuState
 from pvisor.para.hypercalls import Served
 from pvisor.para.refusal import copy_in, copy_out, invalid, refused
-
-HOLE_START, HOLE_END = constants.HOLE_START.number, constants.HOLE_END.number
-
-
-def is_usable_address(gva: int) -> bool:
-    """Canonical, and not in the hypervisor's hole."""
-    return gva >> 47 in (0, 0x1FFFF) and not HOLE_START <= gva < HOLE_END
+from pvisor.para.state import may_be_entered
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,7 @@ class VcpusRoom:
         raw = copy_in(domain, vcpu, exit.args[1], sizeof("pv_vcpu_context"))
         new = _vcpu_of(domain, vcpu_id)
         context = unpack("pv_vcpu_context", raw)
-        if not (is_usable_address(context["rip"]) and is_usable_address(context["rsp"])):
+        if not (may_be_entered(context["rip"]) and may_be_entered(context["rsp"])):
             raise invalid()
         if context["reserved"]:
             raise invalid()

@@ -19,7 +19,7 @@ from pvisor.machine.disk import DiskImage
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.ioports import IoPortBus
-from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.machine.memory import GuestMemory
 from pvisor.machine.mmio import MmioBus
 from pvisor.machine.modules import Module, read_modules
 from pvisor.machine.switch import Switch
@@ -30,6 +30,7 @@ from pvisor.vmm.world import World
 
 if TYPE_CHECKING:
     from pvisor.full.screen import Screen
+    from pvisor.para.balloon import Balloon
     from pvisor.vmm.board import Board
 
 MAX_VCPUS = cpu_rows.MAX_VCPUS.number
@@ -48,6 +49,7 @@ class Machine:
     mmio: MmioBus | None = None
     screen: Screen | None = None
     mode: str = ""
+    balloon: Balloon | None = None
     on_turn: Callable[[int, int], object] = lambda vcpu_id, steal_ns: None
     """Told which vCPU begins a turn, and how much time has been stolen from it so far, in nanoseconds."""
     _owned: ExitStack = field(default_factory=ExitStack)

@@ -18,7 +18,7 @@ from pvisor.domain.outcome import EndedBy, Ending, Outcome
 from pvisor.errors import DomainCrash
 from pvisor.machine.console import ConsoleOutput, NoInput
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
-from pvisor.para import paging
+from pvisor.para import tables as paging
 from pvisor.para.cpu import ParaWing
 from pvisor.para.hypercalls import Served
 from pvisor.para.shared import SharedPage

@@ -45,6 +45,21 @@
 #define PV_SHUTDOWN_REBOOT   1 /* start again; today's pvisor ends the run */
 #define PV_SHUTDOWN_CRASH    2 /* the guest reports its own failure */
 
+/* Multicall. */
+#define PV_MULTICALL_MAX 64 /* most calls that one MULTICALL makes */
+
+/* Timers. */
+#define PV_TIMER_MIN_PERIOD_NS 10000 /* shortest period of TIMER_PERIODIC, in nanoseconds */
+
+/* Polling. */
+#define PV_POLL_MAX 64 /* most ports of one POLL */
+
+/* Virtual CPUs. */
+#define PV_VCPU_STATE_DOWN     0 /* it has not been started, or was stopped */
+#define PV_VCPU_STATE_RUNNING  1 /* it makes this very call */
+#define PV_VCPU_STATE_RUNNABLE 2 /* it waits for its turn */
+#define PV_VCPU_STATE_BLOCKED  3 /* it waits for an event */
+
 /* Selectors. */
 #define PV_KERNEL_CS        0x9  /* the kernel's code, at CPL 1 */
 #define PV_KERNEL_SS        0x11 /* the kernel's stack and data */
@@ -57,6 +72,16 @@
 /* Shared page. */
 #define PV_MAX_VCPUS   16   /* most virtual CPUs of a domain */
 #define PV_EVENT_PORTS 1024 /* event ports of a domain: 0 (never used) to 1023 */
+
+/* Traps. */
+#define PV_N_TRAPS       256 /* vectors, and most entries that one TRAP_TABLE takes */
+#define PV_TRAP_USER_INT 1   /* user code may raise it by INT n, INT3 or INTO; else those are #GP */
+#define PV_TRAP_MASK     2   /* upcalls are masked when the handler is entered */
+
+/* Segment bases. */
+#define PV_SEGMENT_FS      0 /* the base of FS */
+#define PV_SEGMENT_GS      1 /* the base of GS, while the kernel runs */
+#define PV_SEGMENT_USER_GS 2 /* the base of GS for user code */
 
 /* Flushing translations. */
 #define PV_FLUSH_PAGE 1 /* the translation of one page, on all virtual CPUs */
@@ -73,6 +98,51 @@
 #define PV_MEMORY_KERNEL 2 /* the kernel image */
 #define PV_MEMORY_GIVEN  3 /* made for the start: guard page, stack, start info and first tables */
 #define PV_MEMORY_GRANTS 4 /* the grant window: frames of others */
+
+/* Domain numbers. */
+#define PV_DOMID_HOST 0      /* the hypervisor and its backends */
+#define PV_DOMID_MAX  0x7fef /* the greatest number that a domain can have */
+#define PV_DOMID_SELF 0x7ff0 /* the domain that calls */
+
+/* Kinds of event port. */
+#define PV_EVENT_FREE    0 /* not in use */
+#define PV_EVENT_UNBOUND 1 /* waits for `remote_domid` to bind to it */
+#define PV_EVENT_BOUND   2 /* one of the two ends of a channel */
+#define PV_EVENT_VIRQ    3 /* signalled by the hypervisor, for `virq` */
+#define PV_EVENT_IPI     4 /* signalled by the domain itself, for `vcpu_id` */
+
+/* Virtual IRQs. */
+#define PV_VIRQ_TIMER   0 /* the timer of a virtual CPU is due; one for each of them */
+#define PV_VIRQ_CONSOLE 1 /* there is input for CONSOLE_READ */
+#define PV_VIRQ_STORE   2 /* there is a watch event for STORE_NEXT */
+#define PV_VIRQ_BALLOON 3 /* MEMORY_TARGET has another answer */
+#define PV_N_VIRQS      4 /* virtual IRQs of this version */
+
+/* Grants. */
+#define PV_GRANT_WINDOW    0x1000000000 /* GPA of the first slot for other domains' frames */
+#define PV_GRANT_SLOTS     1024         /* slots of the window, a frame each */
+#define PV_GRANTS_MAX      4096         /* most grants that a domain has given at a time */
+#define PV_GRANT_READ_ONLY 1            /* flag: to be read, not written */
+#define PV_GRANT_COPY_MAX  64           /* most operations that one GRANT_COPY does */
+
+/* Limits of the store. */
+#define PV_STORE_PATH_MAX         512  /* longest path, counted as an absolute one */
+#define PV_STORE_DEPTH_MAX        16   /* most names in an absolute path */
+#define PV_STORE_NAME_MAX         64   /* longest name */
+#define PV_STORE_VALUE_MAX        1024 /* longest value */
+#define PV_STORE_NODES_MAX        256  /* most nodes in a domain's home, which counts as one */
+#define PV_STORE_RIGHTS_MAX       16   /* most domains that a node has rights for */
+#define PV_STORE_TOKEN_MAX        64   /* longest token of a watch */
+#define PV_STORE_WATCHES_MAX      32   /* most watches of a domain */
+#define PV_STORE_EVENT_MAX        578  /* longest watch event: path, NUL, token, NUL */
+#define PV_STORE_TRANSACTIONS_MAX 4    /* most transactions that a domain has open */
+#define PV_STORE_STEPS_MAX        128  /* most calls in a transaction */
+
+/* Rights in the store. */
+#define PV_STORE_NONE    0 /* neither read nor change */
+#define PV_STORE_READ    1 /* read, list, and be told of changes */
+#define PV_STORE_WRITE   2 /* write, make and remove */
+#define PV_STORE_INHERIT 4 /* by itself: as the node above has it */
 
 /* Errors: a hypercall's result is negative, -PV_EFAULT for instance. Linux's numbers. */
 #define PV_EPERM  1  /* the other domain has not allowed it */
@@ -122,25 +192,72 @@
 #define PV_FEATURE_MULTICALL_BIT 10    /* its number */
 
 /* Hypercall numbers. */
-#define PV_HC_ABI_VERSION     0x00 /* Which version of the ABI is this? */
-#define PV_HC_FEATURES        0x01 /* Which features are offered? */
-#define PV_HC_NOOP            0x02 /* Do nothing, and return. */
-#define PV_HC_CONSOLE_WRITE   0x10 /* Write bytes to the console. */
-#define PV_HC_CONSOLE_READ    0x11 /* Read bytes that have arrived on the console. */
-#define PV_HC_TIME_GET        0x20 /* What time is it? */
-#define PV_HC_YIELD           0x30 /* Give the CPU away for a while. */
-#define PV_HC_BLOCK           0x31 /* Sleep until an event arrives. */
-#define PV_HC_SHUTDOWN        0x32 /* End the domain. */
-#define PV_HC_ROOT_SET        0x50 /* Use other page tables on this virtual CPU. */
-#define PV_HC_ENTRY_SET       0x51 /* Change the last-level entry that maps an address. */
-#define PV_HC_TABLE_UPDATE    0x52 /* Change many entries of page tables, of any level. */
-#define PV_HC_TABLE_PIN       0x53 /* Make a frame a page table, and keep it one. */
-#define PV_HC_TABLE_UNPIN     0x54 /* Let a frame be no page table any more, once nothing uses it as one. */
-#define PV_HC_TLB_FLUSH       0x55 /* Forget translations, on all virtual CPUs of the domain. */
-#define PV_HC_MEMORY_POPULATE 0x56 /* Take frames again that were given back. */
-#define PV_HC_MEMORY_RELEASE  0x57 /* Give frames back to the host. */
-#define PV_HC_MEMORY_TARGET   0x58 /* How many frames shall the domain have? */
-#define PV_HC_MEMORY_MAP      0x59 /* What lies where in guest-physical memory? */
+#define PV_HC_ABI_VERSION      0x00 /* Which version of the ABI is this? */
+#define PV_HC_FEATURES         0x01 /* Which features are offered? */
+#define PV_HC_NOOP             0x02 /* Do nothing, and return. */
+#define PV_HC_MULTICALL        0x03 /* Make several calls at once. */
+#define PV_HC_CONSOLE_WRITE    0x10 /* Write bytes to the console. */
+#define PV_HC_CONSOLE_READ     0x11 /* Read bytes that have arrived on the console. */
+#define PV_HC_TIME_GET         0x20 /* What time is it? */
+#define PV_HC_TIMER_SET        0x21 /* Let this virtual CPU's timer signal once. */
+#define PV_HC_TIMER_PERIODIC   0x22 /* Let this virtual CPU's timer signal again and again. */
+#define PV_HC_YIELD            0x30 /* Give the CPU away for a while. */
+#define PV_HC_BLOCK            0x31 /* Sleep until an event arrives. */
+#define PV_HC_SHUTDOWN         0x32 /* End the domain. */
+#define PV_HC_POLL             0x33 /* Sleep until one of some ports is pending, or a time has come. */
+#define PV_HC_VCPU_UP          0x34 /* Start a virtual CPU. */
+#define PV_HC_VCPU_DOWN        0x35 /* Stop a virtual CPU. */
+#define PV_HC_VCPU_QUERY       0x36 /* What does a virtual CPU do, and where did its time go? */
+#define PV_HC_TRAP_TABLE       0x40 /* Set handlers of exceptions and of INT n. */
+#define PV_HC_UPCALL_SET       0x41 /* Set where the kernel is entered when an event is pending. */
+#define PV_HC_SYSCALL_SET      0x42 /* Set where the kernel is entered by SYSCALL of user code. */
+#define PV_HC_STACK_SET        0x43 /* Set the kernel's stack for entries out of user code. */
+/* Go on where the kernel was entered, or anywhere else: in the kernel or in user code. */
+#define PV_HC_IRET             0x44
+#define PV_HC_DESCRIPTOR_SET   0x45 /* Set one of the guest's own descriptors. */
+#define PV_HC_SEGMENT_BASE_SET 0x46 /* Set the base of FS or GS. */
+#define PV_HC_FPU_TS           0x47 /* Let the next use of x87, MMX or SSE raise #NM, or not. */
+#define PV_HC_SHARED_SET       0x48 /* Move the shared page. */
+#define PV_HC_ROOT_SET         0x50 /* Use other page tables on this virtual CPU. */
+#define PV_HC_ENTRY_SET        0x51 /* Change the last-level entry that maps an address. */
+#define PV_HC_TABLE_UPDATE     0x52 /* Change many entries of page tables, of any level. */
+#define PV_HC_TABLE_PIN        0x53 /* Make a frame a page table, and keep it one. */
+#define PV_HC_TABLE_UNPIN      0x54 /* Let a frame be no page table any more, once nothing uses it as one. */
+#define PV_HC_TLB_FLUSH        0x55 /* Forget translations, on all virtual CPUs of the domain. */
+#define PV_HC_MEMORY_POPULATE  0x56 /* Take frames again that were given back. */
+#define PV_HC_MEMORY_RELEASE   0x57 /* Give frames back to the host. */
+#define PV_HC_MEMORY_TARGET    0x58 /* How many frames shall the domain have? */
+#define PV_HC_MEMORY_MAP       0x59 /* What lies where in guest-physical memory? */
+#define PV_HC_EVENT_ALLOC      0x60 /* Make a port that another domain may bind to. */
+/* Make the other end of a channel, to a port that a domain has allocated for this one. */
+#define PV_HC_EVENT_BIND       0x61
+#define PV_HC_EVENT_BIND_VIRQ  0x62 /* Make a port that the hypervisor signals. */
+#define PV_HC_EVENT_BIND_IPI   0x63 /* Make a port by which the domain signals one of its own virtual CPUs. */
+#define PV_HC_EVENT_CLOSE      0x64 /* Give a port back. */
+#define PV_HC_EVENT_SEND       0x65 /* Signal the other end of a channel. */
+/* Let a port's signals through again, and the one that has come meanwhile. */
+#define PV_HC_EVENT_UNMASK     0x66
+#define PV_HC_EVENT_STATUS     0x67 /* What is this port? */
+#define PV_HC_EVENT_VCPU       0x68 /* Choose which virtual CPU a port tells. */
+#define PV_HC_GRANT_CREATE     0x70 /* Let another domain use a frame of one's own. */
+#define PV_HC_GRANT_REVOKE     0x71 /* Take a grant back. */
+#define PV_HC_GRANT_MAP        0x72 /* Put a frame that another domain has granted into the grant window. */
+#define PV_HC_GRANT_UNMAP      0x73 /* Take a frame out of the grant window. */
+/* Copy between frames that are one's own or granted, without a mapping. */
+#define PV_HC_GRANT_COPY       0x74
+#define PV_HC_GRANT_STATUS     0x75 /* Look at a grant of one's own. */
+#define PV_HC_STORE_READ       0x80 /* Read a value. */
+/* Write a value; make the node, and those above it, where they are not there. */
+#define PV_HC_STORE_WRITE      0x81
+#define PV_HC_STORE_LIST       0x82 /* Which nodes are below this one? */
+#define PV_HC_STORE_REMOVE     0x83 /* Remove a node and all that is below it. */
+#define PV_HC_STORE_WATCH      0x84 /* Be told of each change of a node, or below it. */
+#define PV_HC_STORE_UNWATCH    0x85 /* No longer be told. */
+#define PV_HC_STORE_NEXT       0x86 /* Take the next watch event. */
+/* Begin a transaction: several calls that happen together, or not at all. */
+#define PV_HC_STORE_BEGIN      0x87
+#define PV_HC_STORE_END        0x88 /* End a transaction. */
+#define PV_HC_STORE_PERMIT     0x89 /* Say what another domain may do with a node and what is below it. */
 
 #ifdef __ASSEMBLER__
 
@@ -171,6 +288,17 @@
 #define PV_TIME_WALL_S                  8   /* struct pv_time */
 #define PV_TIME_WALL_NS                 16  /* struct pv_time */
 #define PV_TIME_RESERVED                20  /* struct pv_time */
+#define PV_MULTICALL_NUMBER             0   /* struct pv_multicall */
+#define PV_MULTICALL_ARGS               8   /* struct pv_multicall */
+#define PV_MULTICALL_RESULT             48  /* struct pv_multicall */
+#define PV_VCPU_CONTEXT_RIP             0   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RSP             8   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_ARGUMENT        16  /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RESERVED        24  /* struct pv_vcpu_context */
+#define PV_VCPU_STATUS_STATE            0   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RESERVED         4   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RUN_NS           8   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_STEAL_NS         16  /* struct pv_vcpu_status */
 #define PV_VCPU_INFO_UPCALL_PENDING     0   /* struct pv_vcpu_info */
 #define PV_VCPU_INFO_UPCALL_MASK        1   /* struct pv_vcpu_info */
 #define PV_VCPU_INFO_RESERVED0          2   /* struct pv_vcpu_info */
@@ -191,12 +319,57 @@
 #define PV_SHARED_INFO_N_VCPUS          268 /* struct pv_shared_info */
 #define PV_SHARED_INFO_RESERVED         272 /* struct pv_shared_info */
 #define PV_SHARED_INFO_VCPU             512 /* struct pv_shared_info */
+#define PV_TRAP_ENTRY_HANDLER           0   /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_VECTOR            8   /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_FLAGS             9   /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_RESERVED0         10  /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_RESERVED1         12  /* struct pv_trap_entry */
+#define PV_TRAP_STACK_ERROR_CODE        0   /* struct pv_trap_stack */
+#define PV_TRAP_STACK_RIP               8   /* struct pv_trap_stack */
+#define PV_TRAP_STACK_CS                16  /* struct pv_trap_stack */
+#define PV_TRAP_STACK_RFLAGS            24  /* struct pv_trap_stack */
+#define PV_TRAP_STACK_RSP               32  /* struct pv_trap_stack */
+#define PV_TRAP_STACK_SS                40  /* struct pv_trap_stack */
+#define PV_IRET_FRAME_RAX               0   /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RCX               8   /* struct pv_iret_frame */
+#define PV_IRET_FRAME_R11               16  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RDI               24  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RIP               32  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_CS                40  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RFLAGS            48  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RSP               56  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_SS                64  /* struct pv_iret_frame */
 #define PV_ENTRY_UPDATE_GPA             0   /* struct pv_entry_update */
 #define PV_ENTRY_UPDATE_ENTRY           8   /* struct pv_entry_update */
 #define PV_MEMORY_RANGE_GPA             0   /* struct pv_memory_range */
 #define PV_MEMORY_RANGE_N_BYTES         8   /* struct pv_memory_range */
 #define PV_MEMORY_RANGE_TYPE            16  /* struct pv_memory_range */
 #define PV_MEMORY_RANGE_RESERVED        20  /* struct pv_memory_range */
+#define PV_EVENT_INFO_KIND              0   /* struct pv_event_info */
+#define PV_EVENT_INFO_VCPU_ID           4   /* struct pv_event_info */
+#define PV_EVENT_INFO_REMOTE_DOMID      8   /* struct pv_event_info */
+#define PV_EVENT_INFO_REMOTE_PORT       12  /* struct pv_event_info */
+#define PV_EVENT_INFO_VIRQ              16  /* struct pv_event_info */
+#define PV_EVENT_INFO_RESERVED          20  /* struct pv_event_info */
+#define PV_GRANT_COPY_OP_SOURCE         0   /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST           8   /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_SOURCE_DOMID   16  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_SOURCE_OFFSET  20  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST_DOMID     24  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST_OFFSET    28  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_N_BYTES        32  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_STATUS         36  /* struct pv_grant_copy_op */
+#define PV_GRANT_INFO_GPA               0   /* struct pv_grant_info */
+#define PV_GRANT_INFO_DOMID             8   /* struct pv_grant_info */
+#define PV_GRANT_INFO_FLAGS             12  /* struct pv_grant_info */
+#define PV_GRANT_INFO_N_READERS         16  /* struct pv_grant_info */
+#define PV_GRANT_INFO_N_WRITERS         20  /* struct pv_grant_info */
+#define PV_STORE_REQUEST_PATH           0   /* struct pv_store_request */
+#define PV_STORE_REQUEST_VALUE          8   /* struct pv_store_request */
+#define PV_STORE_REQUEST_PATH_BYTES     16  /* struct pv_store_request */
+#define PV_STORE_REQUEST_VALUE_BYTES    20  /* struct pv_store_request */
+#define PV_STORE_REQUEST_TRANSACTION    24  /* struct pv_store_request */
+#define PV_STORE_REQUEST_RESERVED       28  /* struct pv_store_request */
 
 #else /* !__ASSEMBLER__ */
 
@@ -282,6 +455,46 @@ PV_STATIC_ASSERT(offsetof(struct pv_time, wall_s) == 8, "pv_time.wall_s");
 PV_STATIC_ASSERT(offsetof(struct pv_time, wall_ns) == 16, "pv_time.wall_ns");
 PV_STATIC_ASSERT(offsetof(struct pv_time, reserved) == 20, "pv_time.reserved");
 
+/* One call of a MULTICALL. */
+struct pv_multicall {
+    uint64_t number;  /* which call */
+    uint64_t args[5]; /* its arguments, as in RDI, RSI, RDX, R10, R8 */
+    uint64_t result;  /* what it would have left in RAX; written by the hypervisor */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_multicall) == 56, "size of pv_multicall");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, number) == 0, "pv_multicall.number");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, args) == 8, "pv_multicall.args");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, result) == 48, "pv_multicall.result");
+
+/* Where a virtual CPU begins. */
+struct pv_vcpu_context {
+    pv_gva_t rip;      /* its first instruction */
+    pv_gva_t rsp;      /* its stack */
+    uint64_t argument; /* RDI there */
+    uint64_t reserved; /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_vcpu_context) == 32, "size of pv_vcpu_context");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, rip) == 0, "pv_vcpu_context.rip");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, rsp) == 8, "pv_vcpu_context.rsp");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, argument) == 16, "pv_vcpu_context.argument");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_context, reserved) == 24, "pv_vcpu_context.reserved");
+
+/* What a virtual CPU does, as VCPU_QUERY gives it. */
+struct pv_vcpu_status {
+    uint32_t state;    /* PV_VCPU_STATE_... */
+    uint32_t reserved; /* 0 */
+    uint64_t run_ns;   /* for how long it has run, in nanoseconds */
+    uint64_t steal_ns; /* for how long it could have run while others did */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_vcpu_status) == 24, "size of pv_vcpu_status");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, state) == 0, "pv_vcpu_status.state");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, reserved) == 4, "pv_vcpu_status.reserved");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, run_ns) == 8, "pv_vcpu_status.run_ns");
+PV_STATIC_ASSERT(offsetof(struct pv_vcpu_status, steal_ns) == 16, "pv_vcpu_status.steal_ns");
+
 /* A virtual CPU's part of the shared page. */
 struct pv_vcpu_info {
     uint8_t  upcall_pending; /* 1: an unmasked event is pending; the guest clears it; written by both */
@@ -335,6 +548,64 @@ PV_STATIC_ASSERT(offsetof(struct pv_shared_info, n_vcpus) == 268, "pv_shared_inf
 PV_STATIC_ASSERT(offsetof(struct pv_shared_info, reserved) == 272, "pv_shared_info.reserved");
 PV_STATIC_ASSERT(offsetof(struct pv_shared_info, vcpu) == 512, "pv_shared_info.vcpu");
 
+/* One vector of the trap table, for TRAP_TABLE. */
+struct pv_trap_entry {
+    pv_gva_t handler;   /* where the kernel is entered; 0: nowhere, as at the start */
+    uint8_t  vector;    /* the x86 vector */
+    uint8_t  flags;     /* PV_TRAP_USER_INT, PV_TRAP_MASK */
+    uint16_t reserved0; /* 0 */
+    uint32_t reserved1; /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_trap_entry) == 16, "size of pv_trap_entry");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, handler) == 0, "pv_trap_entry.handler");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, vector) == 8, "pv_trap_entry.vector");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, flags) == 9, "pv_trap_entry.flags");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, reserved0) == 10, "pv_trap_entry.reserved0");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_entry, reserved1) == 12, "pv_trap_entry.reserved1");
+
+/* What lies on the kernel's stack when it is entered by a trap, a user's SYSCALL or an upcall. */
+struct pv_trap_stack {
+    uint64_t error_code; /* as x86 pushes it; 0 where x86 pushes none; written by hypervisor */
+    uint64_t rip;        /* where to go on; written by hypervisor */
+    uint64_t cs;         /* the code segment; its two lowest bits are the CPL; written by hypervisor */
+    uint64_t rflags;     /* bit 9, IF: upcalls were not masked; written by hypervisor */
+    uint64_t rsp;        /* the stack pointer; written by hypervisor */
+    uint64_t ss;         /* the stack segment; written by hypervisor */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_trap_stack) == 48, "size of pv_trap_stack");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, error_code) == 0, "pv_trap_stack.error_code");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, rip) == 8, "pv_trap_stack.rip");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, cs) == 16, "pv_trap_stack.cs");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, rflags) == 24, "pv_trap_stack.rflags");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, rsp) == 32, "pv_trap_stack.rsp");
+PV_STATIC_ASSERT(offsetof(struct pv_trap_stack, ss) == 40, "pv_trap_stack.ss");
+
+/* What IRET loads. Its upper part is struct pv_trap_stack without the error code. */
+struct pv_iret_frame {
+    uint64_t rax;    /* these three the call itself cannot keep */
+    uint64_t rcx;    /* likewise */
+    uint64_t r11;    /* likewise */
+    uint64_t rdi;    /* and this one holds the call's argument */
+    uint64_t rip;    /* where to go on */
+    uint64_t cs;     /* PV_KERNEL_CS, PV_USER_CS, PV_USER_CS32 or a descriptor of the guest's own */
+    uint64_t rflags; /* bit 9, IF: upcalls are not masked from then on */
+    uint64_t rsp;    /* the stack pointer */
+    uint64_t ss;     /* PV_KERNEL_SS or PV_USER_SS, or a descriptor of the guest's own */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_iret_frame) == 72, "size of pv_iret_frame");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rax) == 0, "pv_iret_frame.rax");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rcx) == 8, "pv_iret_frame.rcx");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, r11) == 16, "pv_iret_frame.r11");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rdi) == 24, "pv_iret_frame.rdi");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rip) == 32, "pv_iret_frame.rip");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, cs) == 40, "pv_iret_frame.cs");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rflags) == 48, "pv_iret_frame.rflags");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, rsp) == 56, "pv_iret_frame.rsp");
+PV_STATIC_ASSERT(offsetof(struct pv_iret_frame, ss) == 64, "pv_iret_frame.ss");
+
 /* A change of one entry of a page table. */
 struct pv_entry_update {
     pv_gpa_t gpa;   /* where the entry lies: a multiple of 8, in a table */
@@ -358,6 +629,80 @@ PV_STATIC_ASSERT(offsetof(struct pv_memory_range, gpa) == 0, "pv_memory_range.gp
 PV_STATIC_ASSERT(offsetof(struct pv_memory_range, n_bytes) == 8, "pv_memory_range.n_bytes");
 PV_STATIC_ASSERT(offsetof(struct pv_memory_range, type) == 16, "pv_memory_range.type");
 PV_STATIC_ASSERT(offsetof(struct pv_memory_range, reserved) == 20, "pv_memory_range.reserved");
+
+/* What EVENT_STATUS tells of a port. Members that its kind has no use for are 0. */
+struct pv_event_info {
+    uint32_t kind;         /* one of `PV_EVENT_FREE` and so on */
+    uint32_t vcpu_id;      /* the virtual CPU that is told */
+    uint32_t remote_domid; /* UNBOUND, BOUND: the domain at the other end, or awaited there */
+    uint32_t remote_port;  /* BOUND: the other end's port; 0 where that is the hypervisor */
+    uint32_t virq;         /* VIRQ: which */
+    uint32_t reserved;     /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_event_info) == 24, "size of pv_event_info");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, kind) == 0, "pv_event_info.kind");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, vcpu_id) == 4, "pv_event_info.vcpu_id");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, remote_domid) == 8, "pv_event_info.remote_domid");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, remote_port) == 12, "pv_event_info.remote_port");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, virq) == 16, "pv_event_info.virq");
+PV_STATIC_ASSERT(offsetof(struct pv_event_info, reserved) == 20, "pv_event_info.reserved");
+
+/* One operation of GRANT_COPY: bytes of one frame to another. */
+struct pv_grant_copy_op {
+    uint64_t source;        /* the frame: its GPA where the domain is PV_DOMID_SELF, else a gref */
+    uint64_t dest;          /* the frame that is written, likewise */
+    uint32_t source_domid;  /* PV_DOMID_SELF, or who has granted `source` */
+    uint32_t source_offset; /* first byte in the frame */
+    uint32_t dest_domid;    /* PV_DOMID_SELF, or who has granted `dest` */
+    uint32_t dest_offset;   /* first byte in the frame */
+    uint32_t n_bytes;       /* how many; neither frame is left */
+    uint32_t status;        /* written: 0, or the number of an error, positive */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_grant_copy_op) == 40, "size of pv_grant_copy_op");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source) == 0, "pv_grant_copy_op.source");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest) == 8, "pv_grant_copy_op.dest");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source_domid) == 16, "pv_grant_copy_op.source_domid");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, source_offset) == 20, "pv_grant_copy_op.source_offset");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest_domid) == 24, "pv_grant_copy_op.dest_domid");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, dest_offset) == 28, "pv_grant_copy_op.dest_offset");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, n_bytes) == 32, "pv_grant_copy_op.n_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_copy_op, status) == 36, "pv_grant_copy_op.status");
+
+/* A grant, as GRANT_STATUS shows it. */
+struct pv_grant_info {
+    pv_gpa_t gpa;       /* the frame */
+    uint32_t domid;     /* for whom */
+    uint32_t flags;     /* 0 or PV_GRANT_READ_ONLY */
+    uint32_t n_readers; /* mappings that only read */
+    uint32_t n_writers; /* mappings that write as well */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_grant_info) == 24, "size of pv_grant_info");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, gpa) == 0, "pv_grant_info.gpa");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, domid) == 8, "pv_grant_info.domid");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, flags) == 12, "pv_grant_info.flags");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, n_readers) == 16, "pv_grant_info.n_readers");
+PV_STATIC_ASSERT(offsetof(struct pv_grant_info, n_writers) == 20, "pv_grant_info.n_writers");
+
+/* What a call about the store is about. It is copied once; the call never writes to it. */
+struct pv_store_request {
+    pv_gva_t path;        /* the path: its bytes, without a NUL */
+    pv_gva_t value;       /* the value's bytes, or the room for an answer */
+    uint32_t path_bytes;  /* length of the path; with 0 `path` is not looked at */
+    uint32_t value_bytes; /* length of the value or room; with 0 `value` is not looked at */
+    uint32_t transaction; /* the transaction that the call belongs to, or 0 */
+    uint32_t reserved;    /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_store_request) == 32, "size of pv_store_request");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, path) == 0, "pv_store_request.path");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, value) == 8, "pv_store_request.value");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, path_bytes) == 16, "pv_store_request.path_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, value_bytes) == 20, "pv_store_request.value_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, transaction) == 24, "pv_store_request.transaction");
+PV_STATIC_ASSERT(offsetof(struct pv_store_request, reserved) == 28, "pv_store_request.reserved");
 
 #endif /* !__ASSEMBLER__ */
 

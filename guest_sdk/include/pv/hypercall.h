@@ -121,6 +121,15 @@ static inline int64_t pv_noop(void)
 }
 
 /*
+ * Make several calls at once. Result: how many calls were made: those have their result, the others are
+ * untouched; -PV_EFAULT or -PV_EINVAL.
+ */
+static inline int64_t pv_multicall(struct pv_multicall *calls, uint32_t n_calls)
+{
+    return pv_hypercall2(PV_HC_MULTICALL, (uint64_t)(uintptr_t)calls, n_calls);
+}
+
+/*
  * Write bytes to the console. Result: how many bytes were written: the lesser of size_bytes and
  * PV_CONSOLE_WRITE_MAX; -PV_EFAULT.
  */
@@ -144,6 +153,18 @@ static inline int64_t pv_time_get(struct pv_time *time)
     return pv_hypercall1(PV_HC_TIME_GET, (uint64_t)(uintptr_t)time);
 }
 
+/* Let this virtual CPU's timer signal once. Result: 0. */
+static inline int64_t pv_timer_set(uint64_t due_ns)
+{
+    return pv_hypercall1(PV_HC_TIMER_SET, due_ns);
+}
+
+/* Let this virtual CPU's timer signal again and again. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_timer_periodic(uint64_t period_ns)
+{
+    return pv_hypercall1(PV_HC_TIMER_PERIODIC, period_ns);
+}
+
 /* Give the CPU away for a while. Result: 0. */
 static inline int64_t pv_yield(void)
 {
@@ -160,6 +181,95 @@ static inline int64_t pv_block(void)
 static inline int64_t pv_shutdown(uint32_t reason, uint32_t status)
 {
     return pv_hypercall2(PV_HC_SHUTDOWN, reason, status);
+}
+
+/*
+ * Sleep until one of some ports is pending, or a time has come. Result: 0 when a port is pending or an upcall
+ * was made; -PV_EFAULT or -PV_EINVAL or -PV_ETIME.
+ */
+static inline int64_t pv_poll(const void *ports, uint32_t n_ports, uint64_t due_ns)
+{
+    return pv_hypercall3(PV_HC_POLL, (uint64_t)(uintptr_t)ports, n_ports, due_ns);
+}
+
+/* Start a virtual CPU. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_EFAULT. */
+static inline int64_t pv_vcpu_up(uint32_t vcpu_id, const struct pv_vcpu_context *context)
+{
+    return pv_hypercall2(PV_HC_VCPU_UP, vcpu_id, (uint64_t)(uintptr_t)context);
+}
+
+/*
+ * Stop a virtual CPU. Result: 0; nothing for the caller's own, which does not go on; -PV_EINVAL or -PV_ENOENT
+ * or -PV_EBUSY.
+ */
+static inline int64_t pv_vcpu_down(uint32_t vcpu_id)
+{
+    return pv_hypercall1(PV_HC_VCPU_DOWN, vcpu_id);
+}
+
+/*
+ * What does a virtual CPU do, and where did its time go? Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EFAULT.
+ */
+static inline int64_t pv_vcpu_query(uint32_t vcpu_id, struct pv_vcpu_status *status)
+{
+    return pv_hypercall2(PV_HC_VCPU_QUERY, vcpu_id, (uint64_t)(uintptr_t)status);
+}
+
+/* Set handlers of exceptions and of INT n. Result: 0; -PV_EFAULT or -PV_EINVAL. */
+static inline int64_t pv_trap_table(const struct pv_trap_entry *entries, uint32_t n_entries)
+{
+    return pv_hypercall2(PV_HC_TRAP_TABLE, (uint64_t)(uintptr_t)entries, n_entries);
+}
+
+/* Set where the kernel is entered when an event is pending. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_upcall_set(uint64_t entry)
+{
+    return pv_hypercall1(PV_HC_UPCALL_SET, entry);
+}
+
+/* Set where the kernel is entered by SYSCALL of user code. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_syscall_set(uint64_t entry, uint32_t flags)
+{
+    return pv_hypercall2(PV_HC_SYSCALL_SET, entry, flags);
+}
+
+/* Set the kernel's stack for entries out of user code. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_stack_set(uint64_t rsp)
+{
+    return pv_hypercall1(PV_HC_STACK_SET, rsp);
+}
+
+/*
+ * Go on where the kernel was entered, or anywhere else: in the kernel or in user code. Result: none: the call
+ * returns only with an error; -PV_EFAULT or -PV_EINVAL.
+ */
+static inline int64_t pv_iret(const struct pv_iret_frame *frame)
+{
+    return pv_hypercall1(PV_HC_IRET, (uint64_t)(uintptr_t)frame);
+}
+
+/* Set one of the guest's own descriptors. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_descriptor_set(uint32_t index, uint64_t descriptor)
+{
+    return pv_hypercall2(PV_HC_DESCRIPTOR_SET, index, descriptor);
+}
+
+/* Set the base of FS or GS. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_segment_base_set(uint32_t which, uint64_t base)
+{
+    return pv_hypercall2(PV_HC_SEGMENT_BASE_SET, which, base);
+}
+
+/* Let the next use of x87, MMX or SSE raise #NM, or not. Result: 0; -PV_EINVAL. */
+static inline int64_t pv_fpu_ts(uint32_t set)
+{
+    return pv_hypercall1(PV_HC_FPU_TS, set);
+}
+
+/* Move the shared page. Result: 0; -PV_EBUSY or -PV_EINVAL. */
+static inline int64_t pv_shared_set(uint64_t gpa)
+{
+    return pv_hypercall1(PV_HC_SHARED_SET, gpa);
 }
 
 /*
@@ -247,6 +357,203 @@ static inline int64_t pv_memory_target(void)
 static inline int64_t pv_memory_map(struct pv_memory_range *ranges, uint32_t n)
 {
     return pv_hypercall2(PV_HC_MEMORY_MAP, (uint64_t)(uintptr_t)ranges, n);
+}
+
+/* Make a port that another domain may bind to. Result: the new port, 1 to 1023; -PV_EINVAL or -PV_ENOSPC. */
+static inline int64_t pv_event_alloc(uint32_t remote_domid)
+{
+    return pv_hypercall1(PV_HC_EVENT_ALLOC, remote_domid);
+}
+
+/*
+ * Make the other end of a channel, to a port that a domain has allocated for this one. Result: the new port,
+ * 1 to 1023: the caller's end; -PV_EINVAL or -PV_ENOENT or -PV_EPERM or -PV_ENOSPC.
+ */
+static inline int64_t pv_event_bind(uint32_t remote_domid, uint32_t remote_port)
+{
+    return pv_hypercall2(PV_HC_EVENT_BIND, remote_domid, remote_port);
+}
+
+/*
+ * Make a port that the hypervisor signals. Result: the new port, 1 to 1023; -PV_EINVAL or -PV_EEXIST or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_event_bind_virq(uint32_t virq, uint32_t vcpu_id)
+{
+    return pv_hypercall2(PV_HC_EVENT_BIND_VIRQ, virq, vcpu_id);
+}
+
+/*
+ * Make a port by which the domain signals one of its own virtual CPUs. Result: the new port, 1 to 1023;
+ * -PV_EINVAL or -PV_ENOSPC.
+ */
+static inline int64_t pv_event_bind_ipi(uint32_t vcpu_id)
+{
+    return pv_hypercall1(PV_HC_EVENT_BIND_IPI, vcpu_id);
+}
+
+/* Give a port back. Result: 0; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_event_close(uint32_t port)
+{
+    return pv_hypercall1(PV_HC_EVENT_CLOSE, port);
+}
+
+/* Signal the other end of a channel. Result: 0: the other end is pending; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_event_send(uint32_t port)
+{
+    return pv_hypercall1(PV_HC_EVENT_SEND, port);
+}
+
+/*
+ * Let a port's signals through again, and the one that has come meanwhile. Result: 0; -PV_EINVAL or
+ * -PV_ENOENT.
+ */
+static inline int64_t pv_event_unmask(uint32_t port)
+{
+    return pv_hypercall1(PV_HC_EVENT_UNMASK, port);
+}
+
+/* What is this port? Result: 0; -PV_EINVAL or -PV_EFAULT. */
+static inline int64_t pv_event_status(uint32_t port, struct pv_event_info *status)
+{
+    return pv_hypercall2(PV_HC_EVENT_STATUS, port, (uint64_t)(uintptr_t)status);
+}
+
+/* Choose which virtual CPU a port tells. Result: 0; -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_event_vcpu(uint32_t port, uint32_t vcpu_id)
+{
+    return pv_hypercall2(PV_HC_EVENT_VCPU, port, vcpu_id);
+}
+
+/*
+ * Let another domain use a frame of one's own. Result: the grant's number (gref), greater than 0, to be told
+ * to the other domain; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_ENOSPC or -PV_ENOSYS.
+ */
+static inline int64_t pv_grant_create(uint32_t domid, uint64_t gpa, uint32_t flags)
+{
+    return pv_hypercall3(PV_HC_GRANT_CREATE, domid, gpa, flags);
+}
+
+/* Take a grant back. Result: 0; -PV_ENOENT or -PV_EBUSY or -PV_EINVAL or -PV_ENOSYS. */
+static inline int64_t pv_grant_revoke(uint32_t gref)
+{
+    return pv_hypercall1(PV_HC_GRANT_REVOKE, gref);
+}
+
+/*
+ * Put a frame that another domain has granted into the grant window. Result: the GPA of a slot of the window:
+ * a frame from now on, for entries of page tables; -PV_ENOENT or -PV_EPERM or -PV_ENOSPC or -PV_EINVAL or
+ * -PV_ENOSYS.
+ */
+static inline int64_t pv_grant_map(uint32_t domid, uint32_t gref, uint32_t flags)
+{
+    return pv_hypercall3(PV_HC_GRANT_MAP, domid, gref, flags);
+}
+
+/* Take a frame out of the grant window. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EBUSY or -PV_ENOSYS. */
+static inline int64_t pv_grant_unmap(uint64_t gpa)
+{
+    return pv_hypercall1(PV_HC_GRANT_UNMAP, gpa);
+}
+
+/*
+ * Copy between frames that are one's own or granted, without a mapping. Result: how many operations were
+ * tried: the lesser of n_ops and PV_GRANT_COPY_MAX; -PV_EFAULT or -PV_EINVAL or -PV_ENOSYS.
+ */
+static inline int64_t pv_grant_copy(struct pv_grant_copy_op *ops, uint32_t n_ops)
+{
+    return pv_hypercall2(PV_HC_GRANT_COPY, (uint64_t)(uintptr_t)ops, n_ops);
+}
+
+/* Look at a grant of one's own. Result: 0; -PV_ENOENT or -PV_EFAULT or -PV_EINVAL or -PV_ENOSYS. */
+static inline int64_t pv_grant_status(uint32_t gref, struct pv_grant_info *info)
+{
+    return pv_hypercall2(PV_HC_GRANT_STATUS, gref, (uint64_t)(uintptr_t)info);
+}
+
+/*
+ * Read a value. Result: how long the value is; that many bytes have been written to value; -PV_EFAULT or
+ * -PV_EINVAL or -PV_EPERM or -PV_ENOENT or -PV_E2BIG or -PV_ENOSPC.
+ */
+static inline int64_t pv_store_read(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_READ, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Write a value; make the node, and those above it, where they are not there. Result: 0; -PV_EFAULT or
+ * -PV_EINVAL or -PV_EPERM or -PV_ENOSPC.
+ */
+static inline int64_t pv_store_write(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_WRITE, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Which nodes are below this one? Result: how many bytes were written to value: each name followed by a NUL,
+ * in the order of their bytes; -PV_EFAULT or -PV_EINVAL or -PV_EPERM or -PV_ENOENT or -PV_E2BIG or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_store_list(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_LIST, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Remove a node and all that is below it. Result: 0; -PV_EFAULT or -PV_EINVAL or -PV_EPERM or -PV_ENOENT or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_store_remove(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_REMOVE, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Be told of each change of a node, or below it. Result: 0; -PV_EFAULT or -PV_EINVAL or -PV_EEXIST or
+ * -PV_ENOSPC.
+ */
+static inline int64_t pv_store_watch(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_WATCH, (uint64_t)(uintptr_t)request);
+}
+
+/* No longer be told. Result: 0; -PV_EFAULT or -PV_EINVAL or -PV_ENOENT. */
+static inline int64_t pv_store_unwatch(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_UNWATCH, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Take the next watch event. Result: how many bytes were written to value: the absolute path of what changed,
+ * NUL, the token, NUL; -PV_EFAULT or -PV_EINVAL or -PV_ENOENT or -PV_E2BIG.
+ */
+static inline int64_t pv_store_next(const struct pv_store_request *request)
+{
+    return pv_hypercall1(PV_HC_STORE_NEXT, (uint64_t)(uintptr_t)request);
+}
+
+/*
+ * Begin a transaction: several calls that happen together, or not at all. Result: the transaction, 1 or
+ * greater; -PV_ENOSPC.
+ */
+static inline int64_t pv_store_begin(void)
+{
+    return pv_hypercall0(PV_HC_STORE_BEGIN);
+}
+
+/* End a transaction. Result: 0; -PV_EINVAL or -PV_ENOENT or -PV_EAGAIN. */
+static inline int64_t pv_store_end(uint32_t transaction, uint32_t commit)
+{
+    return pv_hypercall2(PV_HC_STORE_END, transaction, commit);
+}
+
+/*
+ * Say what another domain may do with a node and what is below it. Result: 0; -PV_EFAULT or -PV_EINVAL or
+ * -PV_EPERM or -PV_ENOENT or -PV_ENOSPC.
+ */
+static inline int64_t pv_store_permit(const struct pv_store_request *request, uint32_t domid, uint32_t rights)
+{
+    return pv_hypercall3(PV_HC_STORE_PERMIT, (uint64_t)(uintptr_t)request, domid, rights);
 }
 
 #ifdef __cplusplus

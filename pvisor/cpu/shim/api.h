@@ -17,6 +17,8 @@ void pv_state_offsets(uint32_t offsets[6]);
 
 /* A vCPU on guest RAM (engine-physical 0 ...) and the hypervisor's frames. NULL: no engine could be made. */
 pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, void *owner);
+/* General registers, x87 and SSE as a CPU begins. 0, or -1. */
+int pv_reset_registers(pv_vcpu *v);
 void pv_close(pv_vcpu *v);
 
 /* Runs until something needs Python; returns v->exit.reason. Completes the exit before. */

@@ -21,6 +21,8 @@ enum { REAL_CR0 = 0x80010033u, REAL_CR4 = 0x620u, REAL_EFER = 0xd01u, MSR_EFER =
  */
 enum { CODE_BUFFER_BYTES = 128 << 20 };
 
+static bool reset_registers(struct engine *e);
+
 /* What every engine begins with: a CPU on guest RAM at 0, its general registers 0, its FPU as after FNINIT. */
 bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_bytes)
 {
@@ -39,13 +41,17 @@ bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_b
     /* No address ends a run: with an empty set of exits `until` is ignored. */
     if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1))
         return false;
-    if (!attach_state(e, repair))
-        return false;
-    static const uint64_t zero = 0;
-    for (int i = 0; i < 16; i++)
-        e->v.regs->gpr[i] = zero;
+    return attach_state(e, repair) && reset_registers(e);
+}
 
-    /* x87 as after FNINIT, SSE as after a reset (SDM 1 8.1.5, 10.2.3); Unicorn leaves MXCSR 0. */
+/* General registers 0, x87 as after FNINIT, SSE as after a reset (SDM 1 8.1.5, 10.2.3); Unicorn leaves MXCSR 0. */
+static bool reset_registers(struct engine *e)
+{
+    memset(e->v.regs->gpr, 0, sizeof e->v.regs->gpr);
+    static const uint64_t zero[2];
+    for (int i = 0; i < 16; i++)
+        if (write_register(e, UC_X86_REG_XMM0 + i, zero))
+            return false;
     uint16_t control = 0x37f, status = 0, tags = 0xffff;
     uint32_t mxcsr = 0x1f80;
     return !write_register(e, UC_X86_REG_FPCW, &control) && !write_register(e, UC_X86_REG_FPSW, &status) &&
@@ -112,6 +118,14 @@ pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, voi
     install_hooks(e);
     refresh_limit(e);
     return &e->v;
+}
+
+int pv_reset_registers(pv_vcpu *v)
+{
+    struct engine *e = (struct engine *)v;
+    bool is_reset = reset_registers(e);
+    state_store(e);
+    return is_reset ? 0 : -1;
 }
 
 void pv_close(pv_vcpu *v)
