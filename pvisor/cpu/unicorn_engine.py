@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+from pvisor.cpu.records import Records
 from pvisor.cpu.shim import ffi, lib
 from pvisor.cpu.vcpu import Exit, Registers, Segment
 from pvisor.errors import PvisorError, UsageError
@@ -93,7 +94,7 @@ def new_deadlines() -> Any:
     return ffi.new("pv_deadlines *", {"listed_ns": UNLIMITED, "own": [{"due_ns": UNLIMITED}] * 8})
 
 
-class UnicornVcpu:
+class UnicornVcpu(Records):
     """One engine on a domain's memory. Close it when the domain goes."""
 
     def __init__(self, memory: GuestMemory, frames: HypervisorFrames | None, vcpu_id: int = 0) -> None:
@@ -356,37 +357,6 @@ class UnicornVcpu:
             if name not in but:
                 lib.pv_native_enable(self.v, wing.encode(), i)
 
-    def start_trace(self) -> None:
-        """Record every exit from now on."""
-        if lib.pv_trace_start(self.v):
-            raise PvisorError("no memory for the trace")
-
-    def trace_records(self) -> Sequence[Any]:
-        """The records since the last `clear_trace`, `pv_record` structs that are valid until the next one."""
-        n = ffi.new("uint32_t *")
-        records = lib.pv_trace_records(self.v, n)
-        return ffi.unpack(records, n[0]) if n[0] else []
-
-    def clear_trace(self) -> None:
-        """Forget the records."""
-        lib.pv_trace_clear(self.v)
-
-    def watch_operation(self, address: int) -> bool:
-        """Count the calls of the guest function at this address; False when there are too many."""
-        return bool(lib.pv_operation_add(self.v, address) >= 0)
-
-    def before_first_call(self, index: int) -> tuple[int, int]:
-        """(exits, instructions) until the first call of the watched function at an index of `operations`."""
-        row = lib.pv_operation_get(self.v, index)
-        return int(row.exits_before), int(row.instructions_before)
-
-    def operations(self) -> list[tuple[int, int, int, int]]:
-        """(address, calls, exits, instructions) of each watched function; open calls end here."""
-        lib.pv_operations_finish(self.v)
-        found: list[tuple[int, int, int, int]] = []
-        while (row := lib.pv_operation_get(self.v, len(found))) != ffi.NULL:
-            found.append((row.address, row.calls, row.exits, row.instructions))
-        return found
 
 
 @contextmanager

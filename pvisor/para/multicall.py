@@ -16,7 +16,7 @@ from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.para.hypercalls import HypercallTable, Served
 from pvisor.para.refusal import copy_in, copy_out, invalid
 
-ENTRY_BYTES, RESULT = sizeof("pv_multicall"), offsetof("pv_multicall", "result")
+ENTRY_BYTES, RESULT = sizeof("pv_multicall_entry"), offsetof("pv_multicall_entry", "result")
 MAX = rows.MULTICALL_MAX.number
 EINVAL = -errnos.EINVAL.number
 _WORDS = ENTRY_BYTES // 8

@@ -124,7 +124,7 @@ static inline int64_t pv_noop(void)
  * Make several calls at once. Result: how many calls were made: those have their result, the others are
  * untouched; -PV_EFAULT or -PV_EINVAL.
  */
-static inline int64_t pv_multicall(struct pv_multicall *calls, uint32_t n_calls)
+static inline int64_t pv_multicall(struct pv_multicall_entry *calls, uint32_t n_calls)
 {
     return pv_hypercall2(PV_HC_MULTICALL, (uint64_t)(uintptr_t)calls, n_calls);
 }

@@ -12,7 +12,7 @@ MULTICALL_MAX = Constant("PV_MULTICALL_MAX", 64, "most calls that one MULTICALL 
 CONSTANTS: tuple[Constant, ...] = (MULTICALL_MAX,)
 
 MULTICALL_ENTRY = Struct(
-    "pv_multicall",
+    "pv_multicall_entry",
     "One call of a MULTICALL.",
     (
         Field("number", CType.U64, "which call"),
@@ -66,7 +66,7 @@ MULTICALL = Hypercall(
     name="MULTICALL",
     summary="Make several calls at once.",
     args=(
-        gva_inout("calls", "an array of calls", struct="pv_multicall"),
+        gva_inout("calls", "an array of calls", struct="pv_multicall_entry"),
         u32("n_calls", "how many, at most `PV_MULTICALL_MAX`"),
     ),
     result="how many calls were made: those have their result, the others are untouched",
@@ -91,7 +91,7 @@ MULTICALL = Hypercall(
         "batch goes on.",
     ),
     replaces="nothing: each of a PC's privileged instructions traps by itself",
-    example="struct pv_multicall calls[2] = {{PV_HC_NOOP, {0}, 0}, {PV_HC_FEATURES, {0}, 0}};\n"
+    example="struct pv_multicall_entry calls[2] = {{PV_HC_NOOP, {0}, 0}, {PV_HC_FEATURES, {0}, 0}};\n"
     "if (pv_multicall(calls, 2) == 2)\n    use(calls[1].result);",
 )
 
