@@ -189,7 +189,7 @@ def formula(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, int], 
     subprocess.run(command.split(), check=True)
     function = ctypes.CDLL(str(library)).system_time
     function.argtypes, function.restype = (ctypes.c_char_p, ctypes.c_uint64), ctypes.c_uint64
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 @pytest.mark.needs_gcc

@@ -62,6 +62,11 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Asleep:
+    """The GVA of code of the kernel that calls BLOCK for ever; RDI holds the hypercall page's address."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultOf:
     """The result of the step with this index in the case's steps, plus a number."""
 
@@ -92,7 +97,7 @@ class Data:
         return sum(len(p) if isinstance(p, bytes) else 4 if isinstance(p, U32) else 8 for p in self.parts)
 
 
-Value = int | At | Gpa | Frame | Start | ResultOf | Data
+Value = int | At | Gpa | Frame | Start | Asleep | ResultOf | Data
 Part = bytes | U32 | Value
 
 
@@ -137,14 +142,21 @@ class Case:
     steps: tuple[Step | Peek | Poke, ...]
     world: str = "alone"
     ends: int | None = None
+    n_vcpus: int = 1
+    """Virtual CPUs of each domain; all steps are number 0's."""
+
+    @property
+    def calls(self) -> list[Hypercall]:
+        """The calls of its steps."""
+        steps = [step for step in self.steps if isinstance(step, Step)]
+        return [step.call for step in steps if isinstance(step.call, Hypercall)]
 
     @property
     def needs(self) -> int:
         """The features without which the case says nothing."""
         mask = 0
-        for step in self.steps:
-            if isinstance(step, Step) and isinstance(step.call, Hypercall) and step.call.feature is not None:
-                mask |= step.call.feature.mask
+        for call in self.calls:
+            mask |= call.feature.mask if call.feature is not None else 0
         return mask
 
     def tried(self) -> Iterator[tuple[Hypercall, Errno | None]]:

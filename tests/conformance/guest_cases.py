@@ -20,6 +20,7 @@ from pvisor.para.cpu import ParaWing
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.loop import RunLoop
+from pvisor.vmm.world import World
 from tests.conformance.case import Case
 from tests.conformance.plan import Layout, Number, Op, Operation, Planner, Ref, compare
 from tests.conformance.rows import initial
@@ -42,6 +43,7 @@ class Runner:
     records: int
     results: int
     data: int
+    asleep: int
 
 
 def build_runner(folder: Path) -> Runner:
@@ -52,19 +54,20 @@ def build_runner(folder: Path) -> Runner:
     subprocess.run(["gcc", *flags.split(), f"-I{INCLUDE}", *sources, "-o", str(elf)], check=True)
     names = subprocess.run(["nm", str(elf)], check=True, capture_output=True, text=True).stdout.split("\n")
     at = {line.split()[2]: int(line.split()[0], 16) for line in names if line}
-    return Runner(elf, at["records"], at["results"], at["data"])
+    return Runner(elf, at["records"], at["results"], at["data"], at["asleep"])
 
 
 def run_on_guests(case: Case, runner: Runner, *, tier: str, transport: str) -> Report:
     """Try a case by real guests."""
     with ExitStack() as owned:
-        if case.world != "alone":
-            return Report(Verdict.SKIP, "the builder joins no domains")
-        config = DomainConfig(runner.elf, "para", MEMORY_BYTES, max_insns=1_000_000, tier=tier,
-                              transport=transport, debug_abi=tier == "python")  # fmt: skip
-        machines = {1: build(config, ConsoleOutput(), FakeInput(b""), domid=1)}
-        for machine in machines.values():
-            owned.callback(machine.close)
+        config = DomainConfig(
+            runner.elf, "para", MEMORY_BYTES, max_insns=1_000_000, tier=tier, transport=transport,
+            debug_abi=tier == "python", n_vcpus=case.n_vcpus,
+        )  # fmt: skip
+        world, machines = World(), {}
+        for domid in (1, 2) if case.world == "two" else (1,):
+            machines[domid] = build(config, ConsoleOutput(), FakeInput(b""), domid=domid, world=world)
+            owned.callback(machines[domid].close)
         wing = machines[1].domain.wing
         assert isinstance(wing, ParaWing)
         missing = case.needs & ~wing.offered_features
@@ -80,10 +83,11 @@ class Play:
         self._case, self._runner, self._machines = case, runner, machines
         layouts = {domid: self._layout(machine) for domid, machine in machines.items()}
         self._plan = Planner(case, layouts)
+        self._loops = {domid: _loop(machine) for domid, machine in machines.items()}
 
     def _layout(self, machine: Machine) -> Layout:
         start = unpack("pv_start_info", machine.domain.memory.read(machine.vcpu.regs.gpr[RDI], 128))
-        return Layout(PAGES, PAGES_GPA, self._runner.data, start)
+        return Layout(PAGES, PAGES_GPA, self._runner.data, self._runner.asleep, start)
 
     def play(self) -> Report:
         """The verdict."""
@@ -128,7 +132,7 @@ class Play:
         words = [word for _, one in turn for word in _record(one, first, results)] + [0] * RECORD_WORDS
         for i, word in enumerate(words):
             memory.write_u64(self._runner.records + 8 * i, word)
-        ending = RunLoop(machine.domain, machine.vcpu, on_kick=lambda: None, drain_trace=lambda: None).run()
+        ending = self._loops[domid].run()
         n_done = memory.read_u64(self._runner.results + 8 * (MAX_RECORDS + 1) + 40)
         for i in range(min(n_done, len(turn))):
             results[first + i] = memory.read_u64(self._runner.results + 8 * i)
@@ -136,6 +140,11 @@ class Play:
             machine.domain.ending = None
             return None
         return ending
+
+
+def _loop(machine: Machine) -> RunLoop:
+    return RunLoop(machine.domain, machine.vcpus, on_kick=lambda: None, drain_trace=lambda: None,
+                   on_turn=machine.on_turn)  # fmt: skip
 
 
 def _record(operation: Operation, first: int, results: list[int | None]) -> list[int]:

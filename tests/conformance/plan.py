@@ -13,6 +13,7 @@ from pvisor.machine.memory import PAGE_BYTES
 from tests.conformance.case import (
     U32,
     WORLDS,
+    Asleep,
     At,
     Case,
     Data,
@@ -65,11 +66,12 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things lie in a domain: GVA and GPA of page A, the room for Data, the start info."""
+    """Where things lie in a domain: GVA and GPA of page A, the room for Data, code, the start info."""
 
     pages: int
     pages_gpa: int
     data: int
+    asleep: int
     start: Mapping[str, int]
 
 
@@ -128,6 +130,8 @@ class Planner:
                 if member not in layout.start:
                     raise CaseError(f"struct pv_start_info has no member {member}")
                 return layout.start[member] + plus
+            case Asleep():
+                return layout.asleep
             case ResultOf(index, plus):
                 if not 0 <= index < len(self._op_of_step):
                     raise CaseError(f"step {len(self._op_of_step)} uses the result of step {index}")

@@ -1,27 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Domains without a CPU for cases to be tried in: handlers, hubs, and memory whose GVAs are its GPAs.
 
-Rooms come from the areas: a module `cases_<area>` may have `room(world, player) -> Served`, which makes the
-area's part of one domain. What no area has brought is not in the world, and its cases are skipped.
+Rooms come from the areas: a module `cases_<area>` may have `room(world, player)`, which makes the area's part
+of one domain and gives what it serves, one Served or several. What no area has brought is not in the world,
+and its cases are skipped. Power, timers, virtual CPUs and MULTICALL are always there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from pvisor.abi import constants, features
+from pvisor.abi.areas.events import VIRQ_TIMER
+from pvisor.abi.model import Hypercall
 from pvisor.cpu.exits import ExitReason
 from pvisor.domain.domain import Domain, handle_exit
 from pvisor.domain.outcome import EndedBy, Ending, Outcome
+from pvisor.domain.scheduling import VcpuState, VcpuTimes
 from pvisor.errors import DomainCrash
 from pvisor.machine.console import ConsoleOutput, NoInput
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
-from pvisor.para import tables as paging
+from pvisor.machine.timers import Timers
+from pvisor.para import tables
 from pvisor.para.cpu import ParaWing
+from pvisor.para.events import EventTable
 from pvisor.para.hypercalls import Served
+from pvisor.para.multicall import MulticallRoom
+from pvisor.para.power import PowerRoom
 from pvisor.para.shared import SharedPage
+from pvisor.para.timer import TimerRoom
+from pvisor.para.vcpus import VcpusRoom
 from pvisor.vmm.loop import IDLE
 from tests.conformance.case import Case, area_modules
 from tests.conformance.plan import Layout, Op, Operation, Planner, compare
@@ -34,8 +44,32 @@ T = TypeVar("T")
 PAGES, DATA, SHARED, TABLES, FIRST_FREE = 0x1_0000, 0x2_0000, 0x3_0000, 0x3_1000, 0x4_0000
 U64_MASK = (1 << 64) - 1
 CHANGED = "a call that was refused has changed the memory"
-HOLE_ENTRY = 0x1_0000_0000_0000 - 0x1000 | paging.P | paging.A
+HOLE_ENTRY = 0x1_0000_0000_0000 - 0x1000 | tables.P | tables.A
 """Stands for the hypervisor's own table in the fakes' roots: no frame of the domain."""
+
+
+@dataclass
+class HandScheduling:
+    """A domain's vCPUs without turns: number 0 runs, the others are what they were made."""
+
+    states: list[VcpuState]
+    is_woken: bool = False
+
+    def wake(self, vcpu_id: int) -> None:
+        """Remember it."""
+        self.is_woken |= vcpu_id == 0
+
+    def up(self, vcpu_id: int) -> None:
+        """It would take turns."""
+        self.states[vcpu_id] = VcpuState.RUNNABLE
+
+    def down(self, vcpu_id: int) -> None:
+        """It would take none."""
+        self.states[vcpu_id] = VcpuState.DOWN
+
+    def times(self, vcpu_id: int) -> VcpuTimes:
+        """What it is."""
+        return VcpuTimes(self.states[vcpu_id])
 
 
 @dataclass
@@ -43,10 +77,16 @@ class Player:
     """A domain of the world. `parts` has what areas made for it, by type, for areas after them."""
 
     domain: Domain
-    vcpu: FakeVcpu
+    vcpus: list[FakeVcpu]
     shared: SharedPage
     root: int
+    scheduling: HandScheduling
     parts: dict[type, object] = field(default_factory=dict)
+
+    @property
+    def vcpu(self) -> FakeVcpu:
+        """The one that makes the steps."""
+        return self.vcpus[0]
 
     def part(self, kind: type[T], make: Callable[[], T]) -> T:
         """The domain's one object of a type, made by whoever asks first."""
@@ -61,9 +101,10 @@ class Player:
             "first_free": FIRST_FREE, "memory_bytes": MEMORY_BYTES, "root_table": self.root,
             "shared_info": SHARED, "shared_info_gpa": SHARED, "domid": self.domain.domid,
             "kernel_start": PAGES, "kernel_end": PAGES + 3 * PAGE_BYTES, "stack_top": TABLES,
+            "n_vcpus": len(self.vcpus), "stack_bottom": TABLES - PAGE_BYTES,
             "hypercall_page": constants.HOLE_START.number + PAGE_BYTES,
         }  # fmt: skip
-        return Layout(PAGES, PAGES, DATA, start)
+        return Layout(PAGES, PAGES, DATA, PAGES, start)
 
 
 @dataclass
@@ -72,6 +113,8 @@ class World:
 
     players: dict[int, Player] = field(default_factory=dict)
     hubs: dict[type, object] = field(default_factory=dict)
+    served: set[Hypercall] = field(default_factory=set)
+    """The calls that domain 1 has a room for."""
 
     @property
     def offered(self) -> int:
@@ -87,45 +130,71 @@ class World:
         return cast(T, self.hubs[kind])
 
 
-def build_world(name: str = "alone", offered: int | None = None) -> World:
+def build_world(name: str = "alone", offered: int | None = None, n_vcpus: int = 1) -> World:
     """A world; `offered` are the features, or None for all that its rooms have calls for."""
     world = World()
     for domid in (1, 2) if name == "two" else (1,):
-        world.players[domid] = player = _player(domid)
-        rooms = [module.room(world, player) for module in area_modules() if hasattr(module, "room")]
-        player.domain.wing = ParaWing(_offered(rooms) if offered is None else offered, rooms)
+        world.players[domid] = player = _player(domid, n_vcpus)
+        rooms: list[Served] = []
+        for module in area_modules():
+            if hasattr(module, "room"):
+                served = module.room(world, player)
+                rooms.extend([served] if isinstance(served, Served) else served)
+        multicall = MulticallRoom()
+        rooms.extend((*_rooms_of_time(player), multicall.served))
+        world.served = {call for one in rooms for call in (*one.answers, *one.decides)}
+        wing = ParaWing(_features_of(world.served) if offered is None else offered, rooms)
+        player.domain.wing, multicall.table = wing, wing.calls
     return world
 
 
-def _player(domid: int) -> Player:
+def _rooms_of_time(player: Player) -> list[Served]:
+    """Who sleeps, until when, and who is up. The timer signals where an area has brought event channels."""
+
+    def signal(vcpu_id: int) -> None:
+        events = player.parts.get(EventTable)
+        if isinstance(events, EventTable):
+            events.raise_virq(VIRQ_TIMER.number, vcpu_id)
+
+    power = player.part(PowerRoom, lambda: PowerRoom(player.shared))
+    vcpus = VcpusRoom(begin=lambda new, caller: None, end=lambda old: None)
+    return [power.served, TimerRoom(signal).served, vcpus.served]
+
+
+def _player(domid: int, n_vcpus: int) -> Player:
     memory = GuestMemory(MEMORY_BYTES)
-    vcpu = FakeVcpu(memory)
+    vcpus = [FakeVcpu(memory) for _ in range(n_vcpus)]
     memory.write(PAGES, initial())
     memory.write(PAGES + C, b"c" * PAGE_BYTES)
-    vcpu.read_only.add(PAGES + C)
-    vcpu.absent.add(PAGES + D)
-    domain = Domain(domid, f"fake-{domid}", memory, ParaWing(0), [vcpu], ConsoleOutput(), NoInput())
+    for vcpu_id, vcpu in enumerate(vcpus):
+        vcpu.vcpu_id = vcpu_id
+        vcpu.read_only.add(PAGES + C)
+        vcpu.absent.add(PAGES + D)
+    domain = Domain(domid, f"fake-{domid}", memory, ParaWing(0), [*vcpus], ConsoleOutput(), NoInput())
+    domain.timers = Timers(lambda: vcpus[0].virtual_ns)
+    scheduling = HandScheduling([VcpuState.RUNNING] + [VcpuState.DOWN] * (n_vcpus - 1))
+    domain.scheduling = scheduling
     shared = SharedPage(memory, SHARED)
     shared.clear()
-    return Player(domain, vcpu, shared, _tables(memory, vcpu))
+    return Player(domain, vcpus, shared, _tables(memory, vcpus), scheduling)
 
 
-def _tables(memory: GuestMemory, vcpu: FakeVcpu) -> int:
+def _tables(memory: GuestMemory, vcpus: Sequence[FakeVcpu]) -> int:
     """First page tables as a domain has them; they are read-only to the guest. The root's GPA."""
-    builder = paging.TableBuilder(memory, TABLES)
-    builder.map(paging.PageRange(PAGE_BYTES, PAGE_BYTES, MEMORY_BYTES // PAGE_BYTES - 1, paging.READ_WRITE))
-    builder.map(paging.PageRange(PAGES + C, PAGES + C, 1, paging.READ_ONLY))
-    builder.map(paging.PageRange(PAGES + D, PAGES + D, 1, 0))
-    n_pages = paging.n_tables(MEMORY_BYTES, ())
-    builder.map(paging.PageRange(TABLES, TABLES, n_pages, paging.READ_ONLY))
-    builder.set_root_entry(paging.HOLE_SLOT, HOLE_ENTRY)
+    builder = tables.TableBuilder(memory, TABLES)
+    builder.map(tables.PageRange(PAGE_BYTES, PAGE_BYTES, MEMORY_BYTES // PAGE_BYTES - 1, tables.READ_WRITE))
+    builder.map(tables.PageRange(PAGES + C, PAGES + C, 1, tables.READ_ONLY))
+    builder.map(tables.PageRange(PAGES + D, PAGES + D, 1, 0))
+    n_pages = tables.n_tables(MEMORY_BYTES, ())
+    builder.map(tables.PageRange(TABLES, TABLES, n_pages, tables.READ_ONLY))
+    builder.set_root_entry(tables.HOLE_SLOT, HOLE_ENTRY)
     end = builder.finish()
-    vcpu.read_only.update(range(TABLES, end, PAGE_BYTES))
+    for vcpu in vcpus:
+        vcpu.read_only.update(range(TABLES, end, PAGE_BYTES))
     return builder.root
 
 
-def _offered(rooms: list[Served]) -> int:
-    calls = [call for room in rooms for call in (*room.answers, *room.decides)]
+def _features_of(calls: Iterable[Hypercall]) -> int:
     offered = features.CONSOLE_INPUT.mask
     for call in calls:
         offered |= call.feature.mask if call.feature is not None else 0
@@ -139,9 +208,12 @@ def run_on_handlers(case: Case, world: World | None = None) -> Report:
     """Try a case on the bare handlers; in a given world whatever that offers."""
     try:
         if world is None:
-            world = build_world(case.world)
-            if case.needs & ~world.offered:
-                return Report(Verdict.SKIP, f"features {case.needs & ~world.offered:#x} are not here")
+            world = build_world(case.world, n_vcpus=case.n_vcpus)
+            missing = {call.name for call in case.calls if call.feature is not None} - {
+                call.name for call in world.served
+            }
+            if missing:
+                return Report(Verdict.SKIP, f"nobody serves {', '.join(sorted(missing))} here")
         plan = Planner(case, {domid: player.layout for domid, player in world.players.items()})
         plan.plan()
         for domid, at, content in plan.contents:
@@ -195,9 +267,10 @@ def _operate(player: Player, operation: Operation, args: list[int]) -> int | Non
 
 
 def _wait(player: Player) -> None:
-    """Let virtual time pass until something is pending; a domain that nothing wakes ends."""
-    domain, vcpu = player.domain, player.vcpu
-    while not vcpu.event_pending:
+    """Let virtual time pass until something wakes the vCPU; a domain that nothing wakes ends."""
+    domain, vcpu, scheduling = player.domain, player.vcpu, player.scheduling
+    scheduling.is_woken = False
+    while not (vcpu.event_pending or scheduling.is_woken):
         due_ns = domain.timers.next_due_ns
         if due_ns is None:
             domain.end(IDLE)

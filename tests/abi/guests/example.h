@@ -9,17 +9,21 @@
 #include <pv/hypercall.h>
 
 /* What the guest was told at its start, and the shared page. */
-extern const struct pv_start_info *start;
-extern struct pv_shared_info *shared;
+extern const struct pv_start_info *start_info;
+extern struct pv_shared_info *shared_info;
 
 /* An unused frame of the guest's memory, by its number from 0 on: its address, physical and virtual. */
 uint64_t frame(unsigned index);
 
-/* Where the hypervisor may enter the kernel. Both end the guest with status 0. */
-extern const char trap_entry[], other_vcpu_entry[];
+/* Where the hypervisor may enter the kernel: ends the guest with status 0. */
+extern const char trap_entry[], second_cpu[];
 
-/* A stack for an entry: its end. */
-extern char spare_stack_end[];
+/* A stack for an entry. */
+extern unsigned char second_stack[PV_PAGE_BYTES];
+
+/* System time at the start, and a port that has been signalled, or 0 where there are no events. */
+extern uint64_t now_ns;
+extern uint32_t reply_port;
 
 /* Ends the guest with status 1: an example that comes here has not done what it shows. */
 void give_up(void);

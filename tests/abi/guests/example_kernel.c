@@ -9,24 +9,23 @@ __attribute__((section(".note.pvisor"), used, aligned(4))) static const struct {
 } note = {7, sizeof(struct pv_elf_note), PV_ELF_NOTE_TYPE, PV_ELF_NOTE_NAME, PV_ABI_VERSION, 0, {0, 0}};
 
 const unsigned char *pv_hypercall_page;
-const struct pv_start_info *start;
-struct pv_shared_info *shared;
+const struct pv_start_info *start_info;
+struct pv_shared_info *shared_info;
 volatile int done = 1;
+_Alignas(16) unsigned char second_stack[PV_PAGE_BYTES];
+uint64_t now_ns;
+uint32_t reply_port;
 
 __asm__("        .pushsection .text\n"
-        "        .globl  _start, trap_entry, other_vcpu_entry\n"
+        "        .globl  _start, trap_entry, second_cpu\n"
         "_start: call    begin\n"
         "trap_entry:\n"
-        "other_vcpu_entry:\n"
+        "second_cpu:\n"
         "        and     $-16, %rsp\n"
         "        xor     %edi, %edi\n"
         "        call    end\n"
         "        ud2\n"
-        "        .popsection\n"
-        "        .local  spare_stack\n"
-        "        .comm   spare_stack, 4096, 16\n"
-        "        .globl  spare_stack_end\n"
-        "        .set    spare_stack_end, spare_stack + 4096\n");
+        "        .popsection\n");
 
 void begin(const struct pv_start_info *info);
 void end(int status);
@@ -39,14 +38,21 @@ void end(int status)
 void begin(const struct pv_start_info *info)
 {
     pv_hypercall_page = (const unsigned char *)info->hypercall_page;
-    start = info;
-    shared = (struct pv_shared_info *)info->shared_info;
+    start_info = info;
+    shared_info = (struct pv_shared_info *)info->shared_info;
+    struct pv_time time;
+    if (pv_time_get(&time) == 0)
+        now_ns = time.system_ns;
+    if (info->features & PV_FEATURE_EVENTS) {
+        reply_port = (uint32_t)pv_event_bind_ipi(0);
+        pv_event_send(reply_port);
+    }
     end(example());
 }
 
 uint64_t frame(unsigned index)
 {
-    return start->first_free + (uint64_t)index * PV_PAGE_BYTES;
+    return start_info->first_free + (uint64_t)index * PV_PAGE_BYTES;
 }
 
 void give_up(void)

@@ -102,6 +102,12 @@ done:   mov     n_done(%rip), %rdx
         add     $RECORD_BYTES, %rbx
         jmp     next
 
+        .globl  asleep
+asleep: mov     %rdi, %rbp                      /* another virtual CPU */
+again:  lea     PV_HC_BLOCK * PV_STUB_BYTES(%rbp), %rax
+        call    *%rax
+        jmp     again
+
         .data
         .balign 64
         .globl  records, results, n_done, data
