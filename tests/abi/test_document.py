@@ -204,8 +204,8 @@ def test_the_formula_of_time(formula: Callable[[bytes, int], int], tsc_at: int, 
     names = {"system_ns": system_ns, "TSC": passed, "tsc_at": 0, "tsc_shift": shift, "tsc_mul": mul}
     wanted = eval(line.partition("=")[2], {"__builtins__": {}}, names) & (1 << 64) - 1
     part = bytearray(layout.sizeof("pv_vcpu_info"))
-    members = (("tsc_at", tsc_at, 8), ("system_ns", system_ns, 8), ("tsc_mul", mul, 4), ("tsc_shift", shift, 1))
-    for name, value, size in members:
+    times = (("tsc_at", tsc_at, 8), ("system_ns", system_ns, 8), ("tsc_mul", mul, 4), ("tsc_shift", shift, 1))
+    for name, value, size in times:
         at = layout.offsetof("pv_vcpu_info", name)
         part[at : at + size] = value.to_bytes(size, "little")
     assert formula(bytes(part), tsc) == wanted
