@@ -50,7 +50,7 @@ def room(world: World, player: Player) -> Served:
 def request(path: str | Value, value: bytes | Value | None = None, n_bytes: int | None = None, *,
             transaction: int | ResultOf = 0, reserved: int = 0,
             path_bytes: int | None = None) -> Data:  # fmt: skip
-    """A struct pv_store_request with what it points to. `n_bytes`: the length of a value that is an address."""
+    """A struct pv_store_request with what it points to. `n_bytes` goes with a value that is an address."""
     path_at = Data(path.encode()) if isinstance(path, str) else path
     value_at: Value = Data(value) if isinstance(value, bytes) else 0 if value is None else value
     if n_bytes is None:
