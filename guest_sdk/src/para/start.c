@@ -5,6 +5,7 @@
 #include <pv/start.h>
 
 #include "event.h"
+#include "paging.h"
 
 extern int main(void);
 _Noreturn void pv_start(const struct pv_start_info *info);
@@ -22,6 +23,11 @@ _Noreturn void pv_start(const struct pv_start_info *info)
     pv_hypercall_page = (const unsigned char *)info->hypercall_page;
     pv_shared = (struct pv_shared_info *)info->shared_info;
     pv_exit(main());
+}
+
+const struct pv_start_info *pv_info(void)
+{
+    return start_info;
 }
 
 const char *pv_cmdline(void)
