@@ -183,11 +183,10 @@ void end_slice(struct engine *e, uint64_t address)
 /* By an IRET. The kernel learns of it by a #GP where user code cannot get there; else the run ends. */
 static void refuse_virtual_8086(struct engine *e, uint64_t address)
 {
-    if (!e->v.guards_user) {
+    if (!leave_virtual_8086(e)) {
         stop_at_block(e, PV_EXIT_VM86, address);
         return;
     }
-    leave_virtual_8086(e);
     stop_at_block(e, PV_EXIT_GENERAL_PROTECTION, address);
     e->v.exit.vector = 13;
     e->v.exit.error_code = 0;

@@ -209,6 +209,10 @@ static bool is_simple(uint32_t reason)
 static __attribute__((noinline)) void fault(struct engine *e, uint32_t vector, uint32_t error)
 {
     pv_exit *x = &e->v.exit;
+    if (unlikely(leave_virtual_8086(e))) {
+        vector = VECTOR_GP;
+        error = 0;
+    }
     uint64_t rip = e->v.regs->rip;
     uint64_t linear = linear_of(e, rip);
     uncredit_from(e, linear);

@@ -24,15 +24,18 @@ bool refuse_user_io(struct engine *e)
 }
 
 /*
- * An IRET has led to virtual-8086 mode, which no block has run in yet. On a CPU user code cannot get there: the flag
- * would not have been loaded (SDM 2A, IRET). Where it came from is forgotten, so what it gets is a #GP(0) of 32-bit
- * code, at the address to which it wanted.
+ * An IRET has led to virtual-8086 mode, where nothing has run yet: the next block is about to begin, or its fetch has
+ * faulted. On a CPU user code cannot get there: the flag would not have been loaded (SDM 2A, IRET). Where it came from is
+ * forgotten, so what it gets is a #GP(0) of 32-bit code, at the address to which it wanted. False: that is not so.
  */
-void leave_virtual_8086(struct engine *e)
+bool leave_virtual_8086(struct engine *e)
 {
+    if (likely(!(*state32(e, e->at.eflags) & RFLAGS_VM)) || !e->v.guards_user)
+        return false;
     static const pv_segment null;
     const pv_segment code = {.selector = USER_CS32, .limit = 0xffffffff, .flags = DPL3_CODE32};
     const pv_segment stack = {.selector = USER_SS, .limit = 0xffffffff, .flags = 0xc00000 | DPL3_DATA};
+    e->v.regs->rip = linear_of(e, e->v.regs->rip);
     set_segment(e, SEG_ES, &null);
     set_segment(e, SEG_DS, &null);
     set_segment(e, SEG_FS, &null);
@@ -40,6 +43,7 @@ void leave_virtual_8086(struct engine *e)
     set_segment(e, SEG_CS, &code);
     set_segment(e, SEG_SS, &stack);
     *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_VM;
+    return true;
 }
 
 /* --- the probe: `xor eax, eax` (so ZF is set, by the engine's lazy account), `nop`, `out`, and it traps */

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""User code at CPL 3: whatever it does, its kernel gets to know by one frame, and the domain goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pvisor.cpu.unicorn_engine import native_names
+from pvisor.domain.outcome import EndedBy, Ending
+from pvisor.machine.console import ConsoleOutput, NoInput
+from pvisor.toolchain.build import build_guest
+from pvisor.vmm.builder import Machine, build
+from pvisor.vmm.config import TRANSPORTS, DomainConfig
+from pvisor.vmm.loop import RunLoop
+from tests.para.user_pages import give, symbol
+
+pytestmark = pytest.mark.needs_gcc
+
+GUESTS = Path(__file__).parent / "guests"
+TIERS = ("native", "python")
+EXPECTED = (GUESTS / "user_mode.txt").read_text()
+EXACT_ONLY = ("in al", "in eax", "out ", "insb", "rep insl", "outsb", "rep outsw", "32-bit out")
+"""Lines that need the engine to raise an exception out of a hook."""
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_guest([GUESTS / "user_mode.c"], tmp_path_factory.mktemp("user") / "user.elf", "para").path
+
+
+@contextmanager
+def user_machine(elf: Path, **settings: object) -> Iterator[tuple[Machine, ConsoleOutput]]:
+    """A domain whose user code may use the pages that the guest has for it."""
+    console = ConsoleOutput()
+    config = DomainConfig(elf, "para", 8 << 20, max_insns=1_000_000, **settings)  # type: ignore[arg-type]
+    machine = build(config, console, NoInput())
+    give(machine, symbol(elf, "user_code"))
+    give(machine, symbol(elf, "user_data"))
+    try:
+        yield machine, console
+    finally:
+        machine.close()
+
+
+def run(machine: Machine) -> Ending:
+    return RunLoop(machine.domain, machine.vcpu, on_kick=lambda: None, drain_trace=lambda: None).run()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("tier", TIERS)
+def test_what_the_kernel_sees(elf: Path, tier: str, transport: str) -> None:
+    with user_machine(elf, tier=tier, transport=transport) as (machine, console):
+        ending = run(machine)
+        assert (ending.ended_by, ending.status) == (EndedBy.GUEST, 0), ending.reason
+        assert console.data.decode().splitlines() == EXPECTED.splitlines()
+
+
+def trace_of(elf: Path, **settings: object) -> list[tuple[object, ...]]:
+    """Every record, without host facts."""
+    with user_machine(elf, **settings) as (machine, console):
+        machine.vcpu.start_trace()
+        assert run(machine).status == 0
+        rows = [
+            (r.virtual_ns, r.rip, r.reason, r.outcome, r.result, tuple(r.ops[0 : r.n_ops]))
+            for r in machine.vcpu.trace_records()
+        ]
+        return [*rows, (machine.vcpu.n_instructions, console.data)]
+
+
+@pytest.mark.parametrize("without", [None, *native_names("para")])
+def test_removing_a_native_handler_changes_no_trace(elf: Path, without: str | None) -> None:
+    wanted = trace_of(elf, tier="python")
+    assert trace_of(elf, tier="native", without_natives=(without,) if without else ()) == wanted
+
+
+def test_where_the_engine_cannot_raise_user_io_does_nothing() -> None:
+    """Another way to the CPU's state: then no exception can be raised out of the hook of an I/O instruction."""
+    code = "from tests.para.test_user_mode import plain_run; plain_run()"
+    environment = {**os.environ, "PVISOR_REPAIR": "context"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(EXACT_ONLY)]
+    assert lines == [line for line in EXPECTED.splitlines() if not line.startswith(EXACT_ONLY)]
+
+
+def plain_run() -> None:
+    """For another process: build, run, print."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        built = build_guest([GUESTS / "user_mode.c"], Path(folder) / "user.elf", "para").path
+        with user_machine(built) as (machine, console):
+            ending = run(machine)
+            print(console.data.decode(), end="")
+            sys.exit(0 if ending.status == 0 else ending.reason)
