@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What interrupt.c gives to the rest of the para wing. */
+#ifndef PV_SRC_INTERRUPT_H
+#define PV_SRC_INTERRUPT_H
+
+#include <pv/interrupt.h>
+
+/* Make the upcall ready; only the first call has an effect. */
+void pv_interrupt_start(void);
+
+/* User programs will run: their exceptions come to the kernel, whether they have a handler or not. */
+void pv_interrupt_start_users(void);
+
+/* Gets each exception of a user program that has no handler. */
+extern void (*pv_user_faulted)(const struct pv_trap_frame *frame);
+
+#endif /* PV_SRC_INTERRUPT_H */
