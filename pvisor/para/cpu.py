@@ -25,7 +25,7 @@ from pvisor.para.interrupts import Interrupts
 from pvisor.para.power import PowerRoom
 from pvisor.para.segments import GDT_BYTES, Segmentation
 from pvisor.para.shared import FrameHolds, NoHolds, SharedPage, SharedPageMover
-from pvisor.para.state import CpuStates, new_cpu_state, reset_cpu_state
+from pvisor.para.state import AddressSpaces, CpuStates, OneSpace, new_cpu_state, reset_cpu_state
 from pvisor.para.syscall import SystemCalls
 from pvisor.para.transfers import Transfers
 
@@ -51,15 +51,17 @@ class VirtualCpus:
     """
 
     def __init__(
-        self, frames: HypervisorFrames, gdts: int, shared: SharedPage, n_vcpus: int,
-        holds: FrameHolds | None = None, initialise: Callable[[], None] | None = None,
+        self, frames: HypervisorFrames, gdts: int, shared: SharedPage, n_vcpus: int, *,
+        spaces: AddressSpaces | None = None, holds: FrameHolds | None = None,
+        initialise: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self.states: CpuStates = [new_cpu_state(gdts + i * GDT_BYTES) for i in range(n_vcpus)]
         self._shared = shared
         segments = self._segments = Segmentation(self.states, frames)
-        self.interrupts = Interrupts(self.states, shared, segments)
+        spaces = spaces or OneSpace()
+        self.interrupts = Interrupts(self.states, shared, segments, spaces)
         self.calls = SystemCalls(self.states, self.interrupts)
-        transfers = Transfers(self.states, shared, segments, self.interrupts)
+        transfers = Transfers(self.states, shared, segments, spaces, self.interrupts)
         mover = SharedPageMover(shared, holds or NoHolds(), initialise or shared.clear)
         self.served: Sequence[Served] = (
             self.interrupts.served, segments.served, transfers.served, self.calls.served, control.SERVED,

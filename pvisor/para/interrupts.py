@@ -27,6 +27,7 @@ from pvisor.para.state import (
     RFLAGS_IF,
     RFLAGS_KEPT,
     USER_INT,
+    AddressSpaces,
     CpuStates,
     in_user_code,
     may_be_entered,
@@ -71,8 +72,11 @@ _NO_SYSTEM_CALLS = frozenset((ExitReason.SYSENTER, ExitReason.SYSRET, ExitReason
 class Interrupts:
     """Trap table, upcalls and the entries into the kernel of a domain's vCPUs."""
 
-    def __init__(self, states: CpuStates, shared: SharedPage, segments: Segmentation) -> None:
+    def __init__(
+        self, states: CpuStates, shared: SharedPage, segments: Segmentation, spaces: AddressSpaces
+    ) -> None:
         self._states = states
+        self._spaces = spaces
         self._shared = shared
         self._segments = segments
         self.served = Served(
@@ -211,8 +215,7 @@ class Interrupts:
         state = self._states[vcpu.vcpu_id]
         state.in_user = 0
         self._segments.exchange_gs(vcpu)
-        if state.user_root:
-            vcpu.set_root(state.kernel_root)
+        self._spaces.enter_kernel(vcpu)
 
 
 def exception(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

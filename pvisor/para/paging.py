@@ -7,7 +7,7 @@ first tables are made in tables.py; what a frame may be is in frames.py; native 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from struct import iter_unpack
 
 from pvisor.abi import errnos
@@ -36,8 +36,6 @@ class Paging:
 
     def __init__(self, memory: GuestMemory, vcpus: Sequence[Vcpu]) -> None:
         self.frames = FrameTable(memory, vcpus)
-        self.on_roots: Callable[[int, int, int], object] = lambda vcpu_id, root, user_root: None
-        """Told a vCPU's new roots, by GPA; the user's is 0 where it is the same."""
         self.served = Served(
             answers={
                 rows.ROOT_SET: self.root_set, rows.ENTRY_SET: self.entry_set,
@@ -94,7 +92,6 @@ class Paging:
             frames.drop_table(roots.kernel // PAGE_BYTES)
             frames.drop_table(roots.user // PAGE_BYTES)
             roots.kernel, roots.user = root, user_root
-            self.on_roots(vcpu.vcpu_id, root, user_root if user_root != root else 0)
         finally:
             frames.settle()
         vcpu.set_root(root)
@@ -106,7 +103,6 @@ class Paging:
             self.frames.take_table_at(root, L4)
         self.frames.settle()
         roots.kernel, roots.user = others.kernel, others.user
-        self.on_roots(vcpu.vcpu_id, roots.kernel, roots.user if roots.user != roots.kernel else 0)
         vcpu.set_root(roots.kernel)
 
     def end_vcpu(self, vcpu: Vcpu) -> None:

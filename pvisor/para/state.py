@@ -43,12 +43,30 @@ class CpuState(Protocol):
     syscall_flags: int
     in_user: int
     other_gs_base: int
-    kernel_root: int
-    user_root: int
     gdt: int
     vcpu_info: int
     n_faults_there: int
     faults_at: int
+
+
+class AddressSpaces(Protocol):
+    """Who knows the page-table roots of a vCPU (para/paging.py)."""
+
+    def enter_user(self, vcpu: Vcpu) -> None:
+        """It goes to user code."""
+
+    def enter_kernel(self, vcpu: Vcpu) -> None:
+        """It comes back from there."""
+
+
+class OneSpace:
+    """Where kernel and user code always have the same tables."""
+
+    def enter_user(self, vcpu: Vcpu) -> None:
+        """Nothing changes."""
+
+    def enter_kernel(self, vcpu: Vcpu) -> None:
+        """Nothing changes."""
 
 
 CpuStates = MutableSequence[CpuState]

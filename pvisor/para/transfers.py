@@ -18,7 +18,15 @@ from pvisor.para.interrupts import Interrupts
 from pvisor.para.refusal import copy_in, invalid
 from pvisor.para.segments import Segmentation, clear_kernel_data
 from pvisor.para.shared import SharedPage
-from pvisor.para.state import RFLAGS_IF, RFLAGS_IOPL, RFLAGS_KEPT, RFLAGS_NT, RFLAGS_VM, CpuStates
+from pvisor.para.state import (
+    RFLAGS_IF,
+    RFLAGS_IOPL,
+    RFLAGS_KEPT,
+    RFLAGS_NT,
+    RFLAGS_VM,
+    AddressSpaces,
+    CpuStates,
+)
 
 _FRAME = struct.Struct("<9Q")
 _REFUSED = RFLAGS_VM | RFLAGS_NT | RFLAGS_IOPL
@@ -28,9 +36,15 @@ class Transfers:
     """The way out of the kernel of a domain's vCPUs."""
 
     def __init__(
-        self, states: CpuStates, shared: SharedPage, segments: Segmentation, interrupts: Interrupts
+        self,
+        states: CpuStates,
+        shared: SharedPage,
+        segments: Segmentation,
+        spaces: AddressSpaces,
+        interrupts: Interrupts,
     ) -> None:
         self._states = states
+        self._spaces = spaces
         self._shared = shared
         self._segments = segments
         self._interrupts = interrupts
@@ -58,9 +72,7 @@ class Transfers:
         return RESUME
 
     def _enter_user(self, vcpu: Vcpu) -> None:
-        state = self._states[vcpu.vcpu_id]
         clear_kernel_data(vcpu)
         self._segments.exchange_gs(vcpu)
-        state.in_user = 1
-        if state.user_root:
-            vcpu.set_root(state.user_root)
+        self._spaces.enter_user(vcpu)
+        self._states[vcpu.vcpu_id].in_user = 1

@@ -77,12 +77,11 @@ class _Rooms:
             self.paging.attach(vcpu)
         self.paging.frames.hold(started.shared.gpa // PAGE_BYTES, writable=True)
         self.cpus = VirtualCpus(
-            frames, started.hole.gdts, started.shared, len(vcpus), self.paging.frames,
-            self.initialise_shared_page,
+            frames, started.hole.gdts, started.shared, len(vcpus),
+            spaces=self.paging, holds=self.paging.frames, initialise=self.initialise_shared_page,
         )  # fmt: skip
         for vcpu, state in zip(vcpus, self.cpus.states, strict=True):
             vcpu.v.device[DEVICE_CPU] = state
-        self.paging.on_roots = self._set_roots
         self.events = self._join(parts, started)
         self.timer = TimerRoom(lambda vcpu_id: self.events.raise_virq(VIRQ_TIMER, vcpu_id))
         self.vcpu_room = VcpusRoom(self.begin_vcpu, self.end_vcpu)
@@ -134,10 +133,6 @@ class _Rooms:
         self.paging.begin_vcpu(new, by)
         segments.start_segments(new, segments.gdt_gva(new.vcpu_id))
         self._shared.set_upcall_masked(new.vcpu_id, True)
-
-    def _set_roots(self, vcpu_id: int, root: int, user_root: int) -> None:
-        state = self.cpus.states[vcpu_id]
-        state.kernel_root, state.user_root = root, user_root
 
     def end_vcpu(self, vcpu: Vcpu) -> None:
         """A vCPU goes down."""

@@ -81,7 +81,7 @@ def test_removing_a_native_handler_changes_no_trace(elf: Path, without: str | No
 
 
 def test_where_the_engine_cannot_raise_user_io_does_nothing() -> None:
-    """Another way to the CPU's state: then no exception can be raised out of the hook of an I/O instruction."""
+    """By the other way to the CPU's state, no exception can be raised out of an I/O instruction's hook."""
     code = "from tests.para.test_user_mode import plain_run; plain_run()"
     environment = {**os.environ, "PVISOR_REPAIR": "context"}
     done = subprocess.run(

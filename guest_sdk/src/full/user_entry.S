@@ -93,12 +93,6 @@ pv_user_syscall:
     .size pv_user_syscall, . - pv_user_syscall
 
     .section .rodata
-    .globl pv_user_return_code, pv_user_return_code_end
-pv_user_return_code:
-    movq %rax, %rdi
-    movq $-1, %rax              /* PV_USER_RETURN */
-    syscall
-pv_user_return_code_end:
     .balign 4
 first_mxcsr:
     .long 0x1f80                /* all floating-point exceptions masked, as after a reset */

@@ -169,6 +169,12 @@ void pv_interrupt_raise(void)
         pv_event_send(sources[PV_SOURCE_SELF].port);
 }
 
+void pv_interrupt_forget(enum pv_source source)
+{
+    if (has_port(source))
+        pv_event_take(sources[source].port);
+}
+
 static struct pv_vcpu_info *vcpu(void)
 {
     return &pv_shared->vcpu[0];
@@ -207,8 +213,6 @@ void pv_interrupts_restore(bool were_enabled)
 
 void pv_interrupts_wait(void)
 {
-    if (!is_pending())
-        pv_block(); /* returns at once if an event has come in between */
-    pv_interrupts_enable();
+    pv_block(); /* unmasks upcalls, and returns at once if one is due: nothing is lost in between */
     pv_interrupts_disable();
 }

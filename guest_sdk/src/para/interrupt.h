@@ -11,6 +11,9 @@ void pv_interrupt_start(void);
 /* User programs will run: their exceptions come to the kernel, whether they have a handler or not. */
 void pv_interrupt_start_users(void);
 
+/* A signal of SOURCE that has come and that nobody was told of is none. */
+void pv_interrupt_forget(enum pv_source source);
+
 /* Gets each exception of a user program that has no handler. */
 extern void (*pv_user_faulted)(const struct pv_trap_frame *frame);
 

@@ -17,7 +17,6 @@ typedef struct pv_para_cpu {
     uint32_t syscall_flags;
     uint32_t in_user;          /* the user's GS base and page tables are in the CPU: an entry undoes it */
     uint64_t other_gs_base;    /* the user's while the kernel runs, the kernel's while in_user */
-    uint64_t kernel_root, user_root; /* to change to at in_user; user_root 0: one root for both */
     uint64_t gdt;              /* engine-physical address of this vCPU's descriptors */
     uint64_t vcpu_info;        /* guest-physical address of its part of the shared page */
     uint32_t n_faults_there;   /* how many exceptions in a row, with no instruction between them */

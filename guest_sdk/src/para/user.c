@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * User programs in ring 3. They come back by SYSCALL, an exception or an upcall: the hypervisor enters the kernel for all
+ * of these in one way, on the stack that it was told.
+ */
+#include <pv/hypercall.h>
+
+#include "interrupt.h"
+#include "user.h"
+#include "user_ring.h"
+
+void pv_user_start(void (*faulted)(const struct pv_trap_frame *frame))
+{
+    static bool is_started;
+    if (is_started)
+        return;
+    is_started = true;
+    pv_interrupt_start();
+    pv_user_faulted = faulted;
+    pv_interrupt_start_users();
+    pv_syscall_set((uintptr_t)pv_user_syscall, PV_TRAP_MASK);
+}
+
+void pv_user_entering(uint64_t kernel_stack)
+{
+    pv_interrupts_disable();
+    pv_stack_set(kernel_stack);
+}
