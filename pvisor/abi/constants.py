@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pvisor.abi.areas import console, cpu, events, grants, itself, memory, power, store, time
+from pvisor.abi.areas import console, cpu, events, grants, itself, memory, power, rings, store, time
 from pvisor.abi.model import Constant
 
 # The order of the groups is their order in the header and in the reference.
@@ -106,7 +106,7 @@ SHUTDOWN_POWEROFF = Constant(
 SHUTDOWN_REBOOT = Constant("PV_SHUTDOWN_REBOOT", 1, "start again; today's pvisor ends the run", SHUTDOWN)
 SHUTDOWN_CRASH = Constant("PV_SHUTDOWN_CRASH", 2, "the guest reports its own failure", SHUTDOWN)
 
-_AREAS = (itself, console, time, power, cpu, memory, events, grants, store)
+_AREAS = (itself, console, time, power, cpu, memory, events, grants, store, rings)
 _AREA_CONSTANTS = tuple(row for area in _AREAS for row in area.CONSTANTS)
 
 GROUPS: tuple[str, ...] = (

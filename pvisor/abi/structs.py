@@ -7,7 +7,7 @@ tests compare them with those of gcc and of cffi.
 
 from __future__ import annotations
 
-from pvisor.abi.areas import console, cpu, events, grants, itself, memory, power, store, time
+from pvisor.abi.areas import console, cpu, events, grants, itself, memory, power, rings, store, time
 from pvisor.abi.model import CType, Field, Struct
 
 ELF_NOTE = Struct(
@@ -60,7 +60,7 @@ TIME = Struct(
     grows=False,
 )
 
-_AREAS = (itself, console, time, power, cpu, memory, events, grants, store)
+_AREAS = (itself, console, time, power, cpu, memory, events, grants, store, rings)
 
 STRUCTS: tuple[Struct, ...] = (
     ELF_NOTE, START_INFO, TIME,

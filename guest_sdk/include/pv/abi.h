@@ -144,6 +144,24 @@
 #define PV_STORE_WRITE   2 /* write, make and remove */
 #define PV_STORE_INHERIT 4 /* by itself: as the node above has it */
 
+/* Rings. */
+#define PV_RING_HEADER_BYTES 64 /* the first request's offset in the page */
+
+/* Block device. */
+#define PV_BLOCK_SLOTS        32    /* requests, and responses, of a block ring */
+#define PV_BLOCK_SEGMENTS     8     /* most segments of a block request */
+#define PV_BLOCK_SECTOR_BYTES 512   /* bytes in a sector */
+#define PV_BLOCK_DISCARD_MAX  65536 /* most sectors that one request discards */
+#define PV_BLOCK_READ         0     /* sectors to segments */
+#define PV_BLOCK_WRITE        1     /* segments to sectors */
+#define PV_BLOCK_FLUSH        2     /* all writes answered so far are safe when this is answered */
+#define PV_BLOCK_DISCARD      3     /* sectors read as zeros from now on */
+
+/* Net, console and entropy devices. */
+#define PV_BUFFER_SLOTS 64 /* requests, and responses, of their rings */
+#define PV_BUFFER_WRITE 0  /* the buffer's bytes go out */
+#define PV_BUFFER_READ  1  /* the buffer takes what comes in */
+
 /* Errors: a hypercall's result is negative, -PV_EFAULT for instance. Linux's numbers. */
 #define PV_EPERM  1  /* the other domain has not allowed it */
 #define PV_ENOENT 2  /* what the arguments name is not there */
@@ -262,114 +280,137 @@
 #ifdef __ASSEMBLER__
 
 /* Offsets of the structs' members, for assembly. */
-#define PV_ELF_NOTE_ABI_VERSION         0   /* struct pv_elf_note */
-#define PV_ELF_NOTE_RESERVED            4   /* struct pv_elf_note */
-#define PV_ELF_NOTE_NEEDED_FEATURES     8   /* struct pv_elf_note */
-#define PV_START_INFO_MAGIC             0   /* struct pv_start_info */
-#define PV_START_INFO_ABI_VERSION       8   /* struct pv_start_info */
-#define PV_START_INFO_SIZE_BYTES        12  /* struct pv_start_info */
-#define PV_START_INFO_FEATURES          16  /* struct pv_start_info */
-#define PV_START_INFO_HYPERCALL_PAGE    24  /* struct pv_start_info */
-#define PV_START_INFO_MEMORY_BYTES      32  /* struct pv_start_info */
-#define PV_START_INFO_KERNEL_START      40  /* struct pv_start_info */
-#define PV_START_INFO_KERNEL_END        48  /* struct pv_start_info */
-#define PV_START_INFO_STACK_BOTTOM      56  /* struct pv_start_info */
-#define PV_START_INFO_STACK_TOP         64  /* struct pv_start_info */
-#define PV_START_INFO_ROOT_TABLE        72  /* struct pv_start_info */
-#define PV_START_INFO_FIRST_FREE        80  /* struct pv_start_info */
-#define PV_START_INFO_CMDLINE           88  /* struct pv_start_info */
-#define PV_START_INFO_CMDLINE_BYTES     96  /* struct pv_start_info */
-#define PV_START_INFO_DOMID             100 /* struct pv_start_info */
-#define PV_START_INFO_SHARED_INFO       104 /* struct pv_start_info */
-#define PV_START_INFO_SHARED_INFO_GPA   112 /* struct pv_start_info */
-#define PV_START_INFO_N_VCPUS           120 /* struct pv_start_info */
-#define PV_START_INFO_N_HYPERCALL_PAGES 124 /* struct pv_start_info */
-#define PV_TIME_SYSTEM_NS               0   /* struct pv_time */
-#define PV_TIME_WALL_S                  8   /* struct pv_time */
-#define PV_TIME_WALL_NS                 16  /* struct pv_time */
-#define PV_TIME_RESERVED                20  /* struct pv_time */
-#define PV_MULTICALL_ENTRY_NUMBER       0   /* struct pv_multicall_entry */
-#define PV_MULTICALL_ENTRY_ARGS         8   /* struct pv_multicall_entry */
-#define PV_MULTICALL_ENTRY_RESULT       48  /* struct pv_multicall_entry */
-#define PV_VCPU_CONTEXT_RIP             0   /* struct pv_vcpu_context */
-#define PV_VCPU_CONTEXT_RSP             8   /* struct pv_vcpu_context */
-#define PV_VCPU_CONTEXT_ARGUMENT        16  /* struct pv_vcpu_context */
-#define PV_VCPU_CONTEXT_RESERVED        24  /* struct pv_vcpu_context */
-#define PV_VCPU_STATUS_STATE            0   /* struct pv_vcpu_status */
-#define PV_VCPU_STATUS_RESERVED         4   /* struct pv_vcpu_status */
-#define PV_VCPU_STATUS_RUN_NS           8   /* struct pv_vcpu_status */
-#define PV_VCPU_STATUS_STEAL_NS         16  /* struct pv_vcpu_status */
-#define PV_VCPU_INFO_UPCALL_PENDING     0   /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_UPCALL_MASK        1   /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_RESERVED0          2   /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_TIME_VERSION       4   /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_PENDING_WORDS      8   /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_CR2                16  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_TSC_AT             24  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_SYSTEM_NS          32  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_TSC_MUL            40  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_TSC_SHIFT          44  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_RESERVED1          45  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_STEAL_NS           48  /* struct pv_vcpu_info */
-#define PV_VCPU_INFO_RESERVED2          56  /* struct pv_vcpu_info */
-#define PV_SHARED_INFO_PENDING          0   /* struct pv_shared_info */
-#define PV_SHARED_INFO_MASK             128 /* struct pv_shared_info */
-#define PV_SHARED_INFO_WALL_S           256 /* struct pv_shared_info */
-#define PV_SHARED_INFO_WALL_NS          264 /* struct pv_shared_info */
-#define PV_SHARED_INFO_N_VCPUS          268 /* struct pv_shared_info */
-#define PV_SHARED_INFO_RESERVED         272 /* struct pv_shared_info */
-#define PV_SHARED_INFO_VCPU             512 /* struct pv_shared_info */
-#define PV_TRAP_ENTRY_HANDLER           0   /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_VECTOR            8   /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_FLAGS             9   /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_RESERVED0         10  /* struct pv_trap_entry */
-#define PV_TRAP_ENTRY_RESERVED1         12  /* struct pv_trap_entry */
-#define PV_TRAP_STACK_ERROR_CODE        0   /* struct pv_trap_stack */
-#define PV_TRAP_STACK_RIP               8   /* struct pv_trap_stack */
-#define PV_TRAP_STACK_CS                16  /* struct pv_trap_stack */
-#define PV_TRAP_STACK_RFLAGS            24  /* struct pv_trap_stack */
-#define PV_TRAP_STACK_RSP               32  /* struct pv_trap_stack */
-#define PV_TRAP_STACK_SS                40  /* struct pv_trap_stack */
-#define PV_IRET_FRAME_RAX               0   /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RCX               8   /* struct pv_iret_frame */
-#define PV_IRET_FRAME_R11               16  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RDI               24  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RIP               32  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_CS                40  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RFLAGS            48  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_RSP               56  /* struct pv_iret_frame */
-#define PV_IRET_FRAME_SS                64  /* struct pv_iret_frame */
-#define PV_ENTRY_UPDATE_GPA             0   /* struct pv_entry_update */
-#define PV_ENTRY_UPDATE_ENTRY           8   /* struct pv_entry_update */
-#define PV_MEMORY_RANGE_GPA             0   /* struct pv_memory_range */
-#define PV_MEMORY_RANGE_N_BYTES         8   /* struct pv_memory_range */
-#define PV_MEMORY_RANGE_TYPE            16  /* struct pv_memory_range */
-#define PV_MEMORY_RANGE_RESERVED        20  /* struct pv_memory_range */
-#define PV_EVENT_INFO_KIND              0   /* struct pv_event_info */
-#define PV_EVENT_INFO_VCPU_ID           4   /* struct pv_event_info */
-#define PV_EVENT_INFO_REMOTE_DOMID      8   /* struct pv_event_info */
-#define PV_EVENT_INFO_REMOTE_PORT       12  /* struct pv_event_info */
-#define PV_EVENT_INFO_VIRQ              16  /* struct pv_event_info */
-#define PV_EVENT_INFO_RESERVED          20  /* struct pv_event_info */
-#define PV_GRANT_COPY_OP_SOURCE         0   /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_DEST           8   /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_SOURCE_DOMID   16  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_SOURCE_OFFSET  20  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_DEST_DOMID     24  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_DEST_OFFSET    28  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_N_BYTES        32  /* struct pv_grant_copy_op */
-#define PV_GRANT_COPY_OP_STATUS         36  /* struct pv_grant_copy_op */
-#define PV_GRANT_INFO_GPA               0   /* struct pv_grant_info */
-#define PV_GRANT_INFO_DOMID             8   /* struct pv_grant_info */
-#define PV_GRANT_INFO_FLAGS             12  /* struct pv_grant_info */
-#define PV_GRANT_INFO_N_READERS         16  /* struct pv_grant_info */
-#define PV_GRANT_INFO_N_WRITERS         20  /* struct pv_grant_info */
-#define PV_STORE_REQUEST_PATH           0   /* struct pv_store_request */
-#define PV_STORE_REQUEST_VALUE          8   /* struct pv_store_request */
-#define PV_STORE_REQUEST_PATH_BYTES     16  /* struct pv_store_request */
-#define PV_STORE_REQUEST_VALUE_BYTES    20  /* struct pv_store_request */
-#define PV_STORE_REQUEST_TRANSACTION    24  /* struct pv_store_request */
-#define PV_STORE_REQUEST_RESERVED       28  /* struct pv_store_request */
+#define PV_ELF_NOTE_ABI_VERSION          0   /* struct pv_elf_note */
+#define PV_ELF_NOTE_RESERVED             4   /* struct pv_elf_note */
+#define PV_ELF_NOTE_NEEDED_FEATURES      8   /* struct pv_elf_note */
+#define PV_START_INFO_MAGIC              0   /* struct pv_start_info */
+#define PV_START_INFO_ABI_VERSION        8   /* struct pv_start_info */
+#define PV_START_INFO_SIZE_BYTES         12  /* struct pv_start_info */
+#define PV_START_INFO_FEATURES           16  /* struct pv_start_info */
+#define PV_START_INFO_HYPERCALL_PAGE     24  /* struct pv_start_info */
+#define PV_START_INFO_MEMORY_BYTES       32  /* struct pv_start_info */
+#define PV_START_INFO_KERNEL_START       40  /* struct pv_start_info */
+#define PV_START_INFO_KERNEL_END         48  /* struct pv_start_info */
+#define PV_START_INFO_STACK_BOTTOM       56  /* struct pv_start_info */
+#define PV_START_INFO_STACK_TOP          64  /* struct pv_start_info */
+#define PV_START_INFO_ROOT_TABLE         72  /* struct pv_start_info */
+#define PV_START_INFO_FIRST_FREE         80  /* struct pv_start_info */
+#define PV_START_INFO_CMDLINE            88  /* struct pv_start_info */
+#define PV_START_INFO_CMDLINE_BYTES      96  /* struct pv_start_info */
+#define PV_START_INFO_DOMID              100 /* struct pv_start_info */
+#define PV_START_INFO_SHARED_INFO        104 /* struct pv_start_info */
+#define PV_START_INFO_SHARED_INFO_GPA    112 /* struct pv_start_info */
+#define PV_START_INFO_N_VCPUS            120 /* struct pv_start_info */
+#define PV_START_INFO_N_HYPERCALL_PAGES  124 /* struct pv_start_info */
+#define PV_TIME_SYSTEM_NS                0   /* struct pv_time */
+#define PV_TIME_WALL_S                   8   /* struct pv_time */
+#define PV_TIME_WALL_NS                  16  /* struct pv_time */
+#define PV_TIME_RESERVED                 20  /* struct pv_time */
+#define PV_MULTICALL_NUMBER              0   /* struct pv_multicall */
+#define PV_MULTICALL_ARGS                8   /* struct pv_multicall */
+#define PV_MULTICALL_RESULT              48  /* struct pv_multicall */
+#define PV_VCPU_CONTEXT_RIP              0   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RSP              8   /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_ARGUMENT         16  /* struct pv_vcpu_context */
+#define PV_VCPU_CONTEXT_RESERVED         24  /* struct pv_vcpu_context */
+#define PV_VCPU_STATUS_STATE             0   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RESERVED          4   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_RUN_NS            8   /* struct pv_vcpu_status */
+#define PV_VCPU_STATUS_STEAL_NS          16  /* struct pv_vcpu_status */
+#define PV_VCPU_INFO_UPCALL_PENDING      0   /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_UPCALL_MASK         1   /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_RESERVED0           2   /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_TIME_VERSION        4   /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_PENDING_WORDS       8   /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_CR2                 16  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_TSC_AT              24  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_SYSTEM_NS           32  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_TSC_MUL             40  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_TSC_SHIFT           44  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_RESERVED1           45  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_STEAL_NS            48  /* struct pv_vcpu_info */
+#define PV_VCPU_INFO_RESERVED2           56  /* struct pv_vcpu_info */
+#define PV_SHARED_INFO_PENDING           0   /* struct pv_shared_info */
+#define PV_SHARED_INFO_MASK              128 /* struct pv_shared_info */
+#define PV_SHARED_INFO_WALL_S            256 /* struct pv_shared_info */
+#define PV_SHARED_INFO_WALL_NS           264 /* struct pv_shared_info */
+#define PV_SHARED_INFO_N_VCPUS           268 /* struct pv_shared_info */
+#define PV_SHARED_INFO_RESERVED          272 /* struct pv_shared_info */
+#define PV_SHARED_INFO_VCPU              512 /* struct pv_shared_info */
+#define PV_TRAP_ENTRY_HANDLER            0   /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_VECTOR             8   /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_FLAGS              9   /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_RESERVED0          10  /* struct pv_trap_entry */
+#define PV_TRAP_ENTRY_RESERVED1          12  /* struct pv_trap_entry */
+#define PV_TRAP_STACK_ERROR_CODE         0   /* struct pv_trap_stack */
+#define PV_TRAP_STACK_RIP                8   /* struct pv_trap_stack */
+#define PV_TRAP_STACK_CS                 16  /* struct pv_trap_stack */
+#define PV_TRAP_STACK_RFLAGS             24  /* struct pv_trap_stack */
+#define PV_TRAP_STACK_RSP                32  /* struct pv_trap_stack */
+#define PV_TRAP_STACK_SS                 40  /* struct pv_trap_stack */
+#define PV_IRET_FRAME_RAX                0   /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RCX                8   /* struct pv_iret_frame */
+#define PV_IRET_FRAME_R11                16  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RDI                24  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RIP                32  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_CS                 40  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RFLAGS             48  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_RSP                56  /* struct pv_iret_frame */
+#define PV_IRET_FRAME_SS                 64  /* struct pv_iret_frame */
+#define PV_ENTRY_UPDATE_GPA              0   /* struct pv_entry_update */
+#define PV_ENTRY_UPDATE_ENTRY            8   /* struct pv_entry_update */
+#define PV_MEMORY_RANGE_GPA              0   /* struct pv_memory_range */
+#define PV_MEMORY_RANGE_N_BYTES          8   /* struct pv_memory_range */
+#define PV_MEMORY_RANGE_TYPE             16  /* struct pv_memory_range */
+#define PV_MEMORY_RANGE_RESERVED         20  /* struct pv_memory_range */
+#define PV_EVENT_INFO_KIND               0   /* struct pv_event_info */
+#define PV_EVENT_INFO_VCPU_ID            4   /* struct pv_event_info */
+#define PV_EVENT_INFO_REMOTE_DOMID       8   /* struct pv_event_info */
+#define PV_EVENT_INFO_REMOTE_PORT        12  /* struct pv_event_info */
+#define PV_EVENT_INFO_VIRQ               16  /* struct pv_event_info */
+#define PV_EVENT_INFO_RESERVED           20  /* struct pv_event_info */
+#define PV_GRANT_COPY_OP_SOURCE          0   /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST            8   /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_SOURCE_DOMID    16  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_SOURCE_OFFSET   20  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST_DOMID      24  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_DEST_OFFSET     28  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_N_BYTES         32  /* struct pv_grant_copy_op */
+#define PV_GRANT_COPY_OP_STATUS          36  /* struct pv_grant_copy_op */
+#define PV_GRANT_INFO_GPA                0   /* struct pv_grant_info */
+#define PV_GRANT_INFO_DOMID              8   /* struct pv_grant_info */
+#define PV_GRANT_INFO_FLAGS              12  /* struct pv_grant_info */
+#define PV_GRANT_INFO_N_READERS          16  /* struct pv_grant_info */
+#define PV_GRANT_INFO_N_WRITERS          20  /* struct pv_grant_info */
+#define PV_STORE_REQUEST_PATH            0   /* struct pv_store_request */
+#define PV_STORE_REQUEST_VALUE           8   /* struct pv_store_request */
+#define PV_STORE_REQUEST_PATH_BYTES      16  /* struct pv_store_request */
+#define PV_STORE_REQUEST_VALUE_BYTES     20  /* struct pv_store_request */
+#define PV_STORE_REQUEST_TRANSACTION     24  /* struct pv_store_request */
+#define PV_STORE_REQUEST_RESERVED        28  /* struct pv_store_request */
+#define PV_RING_HEADER_REQUEST_PRODUCER  0   /* struct pv_ring_header */
+#define PV_RING_HEADER_REQUEST_EVENT     4   /* struct pv_ring_header */
+#define PV_RING_HEADER_RESPONSE_PRODUCER 8   /* struct pv_ring_header */
+#define PV_RING_HEADER_RESPONSE_EVENT    12  /* struct pv_ring_header */
+#define PV_RING_HEADER_RESERVED          16  /* struct pv_ring_header */
+#define PV_BLOCK_SEGMENT_GREF            0   /* struct pv_block_segment */
+#define PV_BLOCK_SEGMENT_OFFSET          4   /* struct pv_block_segment */
+#define PV_BLOCK_SEGMENT_N_BYTES         6   /* struct pv_block_segment */
+#define PV_BLOCK_REQUEST_ID              0   /* struct pv_block_request */
+#define PV_BLOCK_REQUEST_OP              4   /* struct pv_block_request */
+#define PV_BLOCK_REQUEST_N_SEGMENTS      6   /* struct pv_block_request */
+#define PV_BLOCK_REQUEST_SECTOR          8   /* struct pv_block_request */
+#define PV_BLOCK_REQUEST_N_SECTORS       16  /* struct pv_block_request */
+#define PV_BLOCK_REQUEST_SEGMENTS        24  /* struct pv_block_request */
+#define PV_BUFFER_REQUEST_ID             0   /* struct pv_buffer_request */
+#define PV_BUFFER_REQUEST_OP             4   /* struct pv_buffer_request */
+#define PV_BUFFER_REQUEST_GREF           8   /* struct pv_buffer_request */
+#define PV_BUFFER_REQUEST_OFFSET         12  /* struct pv_buffer_request */
+#define PV_BUFFER_REQUEST_N_BYTES        14  /* struct pv_buffer_request */
+#define PV_RING_RESPONSE_ID              0   /* struct pv_ring_response */
+#define PV_RING_RESPONSE_STATUS          4   /* struct pv_ring_response */
+#define PV_RING_RESPONSE_N_BYTES         8   /* struct pv_ring_response */
+#define PV_RING_RESPONSE_RESERVED        12  /* struct pv_ring_response */
 
 #else /* !__ASSEMBLER__ */
 
@@ -456,16 +497,16 @@ PV_STATIC_ASSERT(offsetof(struct pv_time, wall_ns) == 16, "pv_time.wall_ns");
 PV_STATIC_ASSERT(offsetof(struct pv_time, reserved) == 20, "pv_time.reserved");
 
 /* One call of a MULTICALL. */
-struct pv_multicall_entry {
+struct pv_multicall {
     uint64_t number;  /* which call */
     uint64_t args[5]; /* its arguments, as in RDI, RSI, RDX, R10, R8 */
     uint64_t result;  /* what it would have left in RAX; written by the hypervisor */
 };
 
-PV_STATIC_ASSERT(sizeof(struct pv_multicall_entry) == 56, "size of pv_multicall_entry");
-PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, number) == 0, "pv_multicall_entry.number");
-PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, args) == 8, "pv_multicall_entry.args");
-PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, result) == 48, "pv_multicall_entry.result");
+PV_STATIC_ASSERT(sizeof(struct pv_multicall) == 56, "size of pv_multicall");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, number) == 0, "pv_multicall.number");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, args) == 8, "pv_multicall.args");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall, result) == 48, "pv_multicall.result");
 
 /* Where a virtual CPU begins. */
 struct pv_vcpu_context {
@@ -703,6 +744,84 @@ PV_STATIC_ASSERT(offsetof(struct pv_store_request, path_bytes) == 16, "pv_store_
 PV_STATIC_ASSERT(offsetof(struct pv_store_request, value_bytes) == 20, "pv_store_request.value_bytes");
 PV_STATIC_ASSERT(offsetof(struct pv_store_request, transaction) == 24, "pv_store_request.transaction");
 PV_STATIC_ASSERT(offsetof(struct pv_store_request, reserved) == 28, "pv_store_request.reserved");
+
+/* The beginning of a ring's page. The frontend sets it up: producers 0, events 1. */
+struct pv_ring_header {
+    uint32_t request_producer;  /* requests below this index are there; written by frontend */
+    /* signal the backend when request_producer reaches this; written by backend */
+    uint32_t request_event;
+    uint32_t response_producer; /* responses below this index are there; written by backend */
+    /* signal the frontend when response_producer reaches this; written by frontend */
+    uint32_t response_event;
+    uint32_t reserved[12];      /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_ring_header) == 64, "size of pv_ring_header");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_header, request_producer) == 0, "pv_ring_header.request_producer");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_header, request_event) == 4, "pv_ring_header.request_event");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_header, response_producer) == 8, "pv_ring_header.response_producer");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_header, response_event) == 12, "pv_ring_header.response_event");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_header, reserved) == 16, "pv_ring_header.reserved");
+
+/* A part of a granted page that a block request reads or writes. */
+struct pv_block_segment {
+    uint32_t gref;    /* the page, granted to the backend */
+    uint16_t offset;  /* first byte in the page */
+    uint16_t n_bytes; /* a multiple of 512, and not 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_block_segment) == 8, "size of pv_block_segment");
+PV_STATIC_ASSERT(offsetof(struct pv_block_segment, gref) == 0, "pv_block_segment.gref");
+PV_STATIC_ASSERT(offsetof(struct pv_block_segment, offset) == 4, "pv_block_segment.offset");
+PV_STATIC_ASSERT(offsetof(struct pv_block_segment, n_bytes) == 6, "pv_block_segment.n_bytes");
+
+/* A request of a block ring. */
+struct pv_block_request {
+    uint32_t                id;          /* the frontend's: comes back in the response */
+    uint16_t                op;          /* PV_BLOCK_READ and so on */
+    uint16_t                n_segments;  /* READ, WRITE: 1 to 8; else 0 */
+    uint64_t                sector;      /* the first sector; FLUSH: 0 */
+    uint64_t                n_sectors;   /* how many: READ, WRITE: what the segments hold; FLUSH: 0 */
+    struct pv_block_segment segments[8]; /* in the order of the sectors */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_block_request) == 88, "size of pv_block_request");
+PV_STATIC_ASSERT(offsetof(struct pv_block_request, id) == 0, "pv_block_request.id");
+PV_STATIC_ASSERT(offsetof(struct pv_block_request, op) == 4, "pv_block_request.op");
+PV_STATIC_ASSERT(offsetof(struct pv_block_request, n_segments) == 6, "pv_block_request.n_segments");
+PV_STATIC_ASSERT(offsetof(struct pv_block_request, sector) == 8, "pv_block_request.sector");
+PV_STATIC_ASSERT(offsetof(struct pv_block_request, n_sectors) == 16, "pv_block_request.n_sectors");
+PV_STATIC_ASSERT(offsetof(struct pv_block_request, segments) == 24, "pv_block_request.segments");
+
+/* A request of a net, console or entropy ring. */
+struct pv_buffer_request {
+    uint32_t id;      /* the frontend's: comes back in the response */
+    uint32_t op;      /* PV_BUFFER_WRITE or PV_BUFFER_READ, as far as the ring knows it */
+    uint32_t gref;    /* the buffer's page, granted to the backend */
+    uint16_t offset;  /* first byte in the page */
+    uint16_t n_bytes; /* the buffer's size, at least 1 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_buffer_request) == 16, "size of pv_buffer_request");
+PV_STATIC_ASSERT(offsetof(struct pv_buffer_request, id) == 0, "pv_buffer_request.id");
+PV_STATIC_ASSERT(offsetof(struct pv_buffer_request, op) == 4, "pv_buffer_request.op");
+PV_STATIC_ASSERT(offsetof(struct pv_buffer_request, gref) == 8, "pv_buffer_request.gref");
+PV_STATIC_ASSERT(offsetof(struct pv_buffer_request, offset) == 12, "pv_buffer_request.offset");
+PV_STATIC_ASSERT(offsetof(struct pv_buffer_request, n_bytes) == 14, "pv_buffer_request.n_bytes");
+
+/* A response, of every ring. */
+struct pv_ring_response {
+    uint32_t id;       /* the request's */
+    uint32_t status;   /* 0, or the number of an error, positive */
+    uint32_t n_bytes;  /* bytes that went or came */
+    uint32_t reserved; /* 0 */
+};
+
+PV_STATIC_ASSERT(sizeof(struct pv_ring_response) == 16, "size of pv_ring_response");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_response, id) == 0, "pv_ring_response.id");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_response, status) == 4, "pv_ring_response.status");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_response, n_bytes) == 8, "pv_ring_response.n_bytes");
+PV_STATIC_ASSERT(offsetof(struct pv_ring_response, reserved) == 12, "pv_ring_response.reserved");
 
 #endif /* !__ASSEMBLER__ */
 
