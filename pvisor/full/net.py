@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The PC's network card: a Novell NE2000 at I/O port 0x300, IRQ 9. Its twin will be para/net.py.
+"""The PC's network card: a Novell NE2000 at I/O port 0x300, IRQ 9. Twin of para/net.py, a ring.
 
 Sources: the data sheet of National's DP8390D/NS32490D (sections are named below), which is the card's
 controller; around it Novell put 16 KiB of RAM at 0x4000 of the card's own address space, a PROM with the
@@ -57,11 +57,6 @@ FIFO_BYTES = 8
 
 Plug = Callable[[Receive], Callable[[bytes], object]]
 """Puts the cable in: is told who receives, and returns what sends."""
-
-
-def default_mac(index: int) -> bytes:
-    """The address of a machine's card, counted from 0: 52:54:00:12:34:56 and up, as QEMU gives them."""
-    return bytes((0x52, 0x54, 0x00)) + (0x123456 + index & 0xFF_FFFF).to_bytes(3, "big")
 
 
 def hash_index(address: bytes) -> int:

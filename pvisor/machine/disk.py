@@ -8,6 +8,7 @@ the other uses.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -18,6 +19,9 @@ from pathlib import Path
 from pvisor.errors import UsageError
 
 SECTOR_BYTES = 512
+_ZEROS_AT_ONCE = 2048
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+"""Modes of fallocate(2): the file keeps its length, and the range reads as zeros."""
 
 
 class DiskError(Exception):
@@ -74,6 +78,20 @@ class DiskImage:
             except OSError as error:
                 raise DiskError(at // SECTOR_BYTES, _words(error)) from None
 
+    def discard(self, lba: int, n_sectors: int) -> None:
+        """Fill sectors with zeros, and let the host forget what was there if it can.
+
+        Raises DiskError where the host cannot, ValueError outside the disk.
+        """
+        self._check(lba, n_sectors)
+        if self.read_only:
+            raise ValueError("the disk is only read")
+        if not punch_hole(self._fd, lba * SECTOR_BYTES, n_sectors * SECTOR_BYTES):
+            zeros = bytes(min(n_sectors, _ZEROS_AT_ONCE) * SECTOR_BYTES)
+            for first in range(lba, lba + n_sectors, _ZEROS_AT_ONCE):
+                n_bytes = min(len(zeros), (lba + n_sectors - first) * SECTOR_BYTES)
+                self.write(first, zeros[:n_bytes])
+
     def flush(self) -> None:
         """Return when all that was written is on the host's disk. Raises DiskError."""
         if self.read_only:
@@ -92,6 +110,15 @@ class DiskImage:
     def _check(self, lba: int, n_sectors: int) -> None:
         if lba < 0 or n_sectors < 0 or lba + n_sectors > self.n_sectors:
             raise ValueError(f"sectors [{lba}, {lba + n_sectors}) are not in [0, {self.n_sectors})")
+
+
+def punch_hole(fd: int, at: int, n_bytes: int) -> bool:
+    """Give a range of a file back to the host's file system; it reads as zeros then. False: it cannot."""
+    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
+    if fallocate is None:
+        return False
+    offset, length = ctypes.c_long(at), ctypes.c_long(n_bytes)
+    return bool(fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, offset, length) == 0)
 
 
 def _open(path: Path, read_only: bool) -> int:

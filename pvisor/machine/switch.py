@@ -36,6 +36,11 @@ OnFrame = Callable[[int, bytes], object]
 """Sees each frame that the switch takes, once: its virtual time in nanoseconds, and its bytes."""
 
 
+def default_mac(index: int) -> bytes:
+    """The address of a machine's card, counted from 0: 52:54:00:12:34:56 and up, as QEMU gives them."""
+    return bytes((0x52, 0x54, 0x00)) + (0x123456 + index & 0xFF_FFFF).to_bytes(3, "big")
+
+
 class Port:
     """One socket of the switch, with what went through it. Made by `Switch.attach`."""
 

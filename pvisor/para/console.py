@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The paravirtual console: one hypercall for a whole buffer. Twin of full/console.py, a 16550 UART."""
+"""The paravirtual console: by hypercall, or by a ring. Twin of full/console.py, a 16550 UART.
+
+A hypercall takes a whole buffer. A ring takes many, and brings input by a signal instead of being asked for
+it. Both may be used, one after the other: they are ways to the same console.
+"""
 
 from __future__ import annotations
+
+from collections import deque
 
 from pvisor.abi import constants
 from pvisor.abi.areas import console as rows
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
+from pvisor.machine.input_watch import InputWatch
+from pvisor.para.backend import EINVAL, Host
+from pvisor.para.buffers import READ, WRITE, Buffer, BufferBackend
 from pvisor.para.hypercalls import Served
-from pvisor.para.refusal import copy_in, copy_out
+from pvisor.para.refusal import GuestError, copy_in, copy_out
+from pvisor.para.ring import BackRing
 
 WRITE_MAX = constants.CONSOLE_WRITE_MAX.number
 READ_MAX = constants.CONSOLE_READ_MAX.number
@@ -35,3 +45,54 @@ def console_read(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
 
 
 SERVED = Served(answers={rows.CONSOLE_WRITE: console_write, rows.CONSOLE_READ: console_read})
+
+
+class ConsoleRing(BufferBackend):
+    """The console of a domain by its ring. Requests to read wait until there is input."""
+
+    def __init__(self, host: Host, domain: Domain) -> None:
+        super().__init__(host, domain, "console/0")
+        self._empty: deque[Buffer] = deque()
+        self._watch = InputWatch(domain.input, domain.timers, self._look)
+        domain.watches.append(self._watch)
+
+    def parted(self) -> None:
+        """Nobody reads any more."""
+        self._empty.clear()
+        self._watch.set(None)
+
+    def serve(self) -> None:
+        """Print what is to be printed, and take the empty buffers."""
+        (ring,) = self.rings
+        for data in ring.requests():
+            buffer = Buffer.parse(data)
+            if not buffer.is_sound or buffer.op not in (READ, WRITE):
+                ring.put(buffer.id, EINVAL)
+            elif buffer.op == READ:
+                self._empty.append(buffer)
+            else:
+                self._print(ring, buffer)
+        self._fill(ring)
+        self.finish(ring)
+
+    def _print(self, ring: BackRing, buffer: Buffer) -> None:
+        try:
+            data = self.fetch(buffer)
+        except GuestError as error:
+            ring.put(buffer.id, -error.result)
+        else:
+            self.domain.console.write(data)
+            ring.put(buffer.id, 0, len(data))
+
+    def _look(self) -> None:
+        """Input may have come."""
+        if self.is_connected:
+            self._fill(self.rings[0])
+            self.finish(self.rings[0])
+
+    def _fill(self, ring: BackRing) -> None:
+        input, now_ns = self.domain.input, self.domain.timers.now()
+        while self._empty and input.has_arrived(now_ns):
+            buffer = self._empty.popleft()
+            self.answer(ring, buffer, input.take(now_ns, buffer.n_bytes))
+        self._watch.set(input.next_arrival_ns(now_ns) if self._empty else None)

@@ -48,7 +48,7 @@ from pvisor.machine.disk import DiskImage
 from pvisor.machine.ioports import IoPortBus
 from pvisor.machine.lines import Line, fan_out, shared
 from pvisor.machine.mmio import MmioBus
-from pvisor.machine.switch import Switch
+from pvisor.machine.switch import Switch, default_mac
 
 N_ISA_LINES = 16
 PIT_PIN = 2
@@ -97,7 +97,7 @@ def build_board(
     EmptyAtaChannel().attach_to(ioports, block_empty.SECONDARY)
     if switch is not None:
         card = net.Ne2000(
-            net.default_mac(domain.domid - 1), lambda receive: switch.attach(timers, receive).send, nic
+            default_mac(domain.domid - 1), lambda receive: switch.attach(timers, receive).send, nic
         )
         ioports.attach(net.BASE, net.N_IOPORTS, card)
     return Board(ioports, mmio, local_apic, cga)

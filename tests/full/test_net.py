@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from pvisor.full.net import default_mac
+from pvisor.machine.switch import default_mac
 from tests.full.net_card import (
     BNRY,
     BROADCAST,

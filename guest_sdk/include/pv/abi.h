@@ -154,7 +154,7 @@
 #define PV_BLOCK_DISCARD_MAX  65536 /* most sectors that one request discards */
 #define PV_BLOCK_READ         0     /* sectors to segments */
 #define PV_BLOCK_WRITE        1     /* segments to sectors */
-#define PV_BLOCK_FLUSH        2     /* all writes answered so far are safe when this is answered */
+#define PV_BLOCK_FLUSH        2     /* writes answered so far are safe when this is answered */
 #define PV_BLOCK_DISCARD      3     /* sectors read as zeros from now on */
 
 /* Net, console and entropy devices. */

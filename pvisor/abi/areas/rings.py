@@ -22,7 +22,7 @@ SECTOR_BYTES = Constant("PV_BLOCK_SECTOR_BYTES", 512, "bytes in a sector", BLOCK
 DISCARD_MAX = Constant("PV_BLOCK_DISCARD_MAX", 1 << 16, "most sectors that one request discards", BLOCK)
 BLOCK_READ = Constant("PV_BLOCK_READ", 0, "sectors to segments", BLOCK)
 BLOCK_WRITE = Constant("PV_BLOCK_WRITE", 1, "segments to sectors", BLOCK)
-BLOCK_FLUSH = Constant("PV_BLOCK_FLUSH", 2, "all writes answered so far are safe when this is answered", BLOCK)
+BLOCK_FLUSH = Constant("PV_BLOCK_FLUSH", 2, "writes answered so far are safe when this is answered", BLOCK)
 BLOCK_DISCARD = Constant("PV_BLOCK_DISCARD", 3, "sectors read as zeros from now on", BLOCK)
 
 BUFFER_SLOTS = Constant("PV_BUFFER_SLOTS", 64, "requests, and responses, of their rings", BUFFERS)
