@@ -29,31 +29,45 @@ _GENERATIONS = 1 << 19
 
 
 class FrameHolder(Protocol):
-    """Who knows what a domain's frames are used for (direct paging)."""
+    """Who knows what a domain's frames, and the slots of its window, are used for (frames.py)."""
 
-    def hold(self, gfn: int, *, writable: bool) -> None:
-        """Keep a frame from being released; with `writable` also from being a table or executable.
+    def hold(self, frame: int, *, writable: bool) -> None:
+        """Keep a frame from being given back; with `writable` also from being a table.
 
-        Raises GuestError: EINVAL where there is no frame now, EBUSY where it is one of these already.
+        Raises GuestError: EINVAL where there is no RAM, ENOENT for a frame that was given back, EBUSY for
+        a table.
         """
 
-    def drop(self, gfn: int, *, writable: bool) -> None:
+    def drop(self, frame: int, *, writable: bool) -> None:
         """One `hold` less."""
+
+    def open_slot(self, slot: int, *, writable: bool) -> int:
+        """Entries may name this slot of the window from now on, with these rights. Its GPA."""
+
+    def close_slot(self, slot: int) -> None:
+        """No longer. Raises GuestError (EBUSY), and nothing has changed, while one does."""
 
 
 class FixedFrames:
-    """For a domain whose tables and code never change: these frames may be shown, and not written."""
+    """For a domain that cannot change its tables: these frames may be shown, and not written."""
 
-    def __init__(self, *busy: range) -> None:
-        self._busy = busy
+    def __init__(self, *tables: range) -> None:
+        self._tables = tables
 
-    def hold(self, gfn: int, *, writable: bool) -> None:
+    def hold(self, frame: int, *, writable: bool) -> None:
         """Nothing can happen to it. Raises GuestError (EBUSY)."""
-        if writable and any(gfn in frames for frames in self._busy):
+        if writable and any(frame in tables for tables in self._tables):
             raise refused(errnos.EBUSY)
 
-    def drop(self, gfn: int, *, writable: bool) -> None:
+    def drop(self, frame: int, *, writable: bool) -> None:
         """Nothing could."""
+
+    def open_slot(self, slot: int, *, writable: bool) -> int:
+        """No entry will."""
+        return WINDOW + slot * PAGE_BYTES
+
+    def close_slot(self, slot: int) -> None:
+        """No entry did."""
 
 
 class Window(Protocol):
@@ -109,13 +123,12 @@ class Grant:
             self.n_readers -= 1
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """A mapped slot, and how many entries of page tables name it: all of them, and those that may write."""
+    """A mapped slot."""
 
     grant: Grant
     writable: bool
-    n_entries: int = 0
 
 
 class Numbers:
@@ -157,7 +170,7 @@ class GrantTable:
     # --- as granter
 
     def create(self, domid: int, gpa: int, *, read_only: bool) -> Grant:
-        """Grant a frame to a domain. Raises GuestError: ENOENT, EINVAL, EBUSY, ENOSPC."""
+        """Grant a frame to a domain. Raises GuestError: EINVAL, ENOENT, EBUSY, ENOSPC."""
         grantee = None if domid == HOST else self.hub.table_of(self._real(domid))
         gfn = self.own_frame(gpa)
         if len(self._grants) == MAX_GRANTS:
@@ -215,7 +228,7 @@ class GrantTable:
             raise refused(errnos.ENOSPC)
         grant.acquire(writable=writable)
         self._slots[number] = Slot(grant, writable)
-        return WINDOW + number * PAGE_BYTES
+        return self._frames.open_slot(number, writable=writable)
 
     def unmap(self, gpa: int) -> None:
         """Empty a slot. Raises GuestError: EINVAL, ENOENT, EBUSY while an entry names it."""
@@ -225,29 +238,11 @@ class GrantTable:
         slot = self._slots.get(number)
         if slot is None:
             raise refused(errnos.ENOENT)
-        if slot.n_entries:
-            raise refused(errnos.EBUSY)
+        self._frames.close_slot(number)
         self._window.unmap(number)
         del self._slots[number]
         self._free_slots.give_back(number)
         slot.grant.let_go(writable=slot.writable)
-
-    def hold_slot(self, gpa: int, *, writable: bool) -> None:
-        """An entry of a page table is about to name a slot. Such an entry must be a no-execute one.
-
-        `gpa` is any address in the window. Raises GuestError: EINVAL where nothing is mapped, EPERM where
-        the entry would be writable and the mapping is not.
-        """
-        slot = self._slots.get(gpa - WINDOW >> 12)
-        if slot is None:
-            raise invalid()
-        if writable and not slot.writable:
-            raise refused(errnos.EPERM)
-        slot.n_entries += 1
-
-    def drop_slot(self, gpa: int, *, writable: bool) -> None:
-        """Such an entry is gone."""
-        self._slots[gpa - WINDOW >> 12].n_entries -= 1
 
     def page_of(self, gpa: int) -> memoryview | None:
         """The page behind a mapped slot, for the host's own walks; None where there is none."""
@@ -257,7 +252,7 @@ class GrantTable:
     # --- both
 
     def hold_frame(self, gfn: int, *, writable: bool) -> None:
-        """Keep a frame of this domain as it is. Raises GuestError: EINVAL, EBUSY."""
+        """Keep a frame of this domain as it is. Raises GuestError: EINVAL, ENOENT, EBUSY."""
         self._frames.hold(gfn, writable=writable)
 
     def drop_frame(self, gfn: int, *, writable: bool) -> None:
@@ -273,7 +268,6 @@ class GrantTable:
         return {
             "grants": len(self._grants),
             "slots": len(self._slots),
-            "entries": sum(slot.n_entries for slot in self._slots.values()),
             "readers": sum(grant.n_readers for grant in self._grants.values()),
             "writers": sum(grant.n_writers for grant in self._grants.values()),
         }

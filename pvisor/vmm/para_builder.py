@@ -19,7 +19,6 @@ from pvisor.para.events import EventTable
 from pvisor.para.grant_calls import Grants
 from pvisor.para.hypercalls import Served
 from pvisor.para.multicall import MulticallRoom
-from pvisor.para.paged_window import PagedWindow
 from pvisor.para.paging import Paging
 from pvisor.para.power import PowerRoom
 from pvisor.para.start import Started
@@ -92,7 +91,7 @@ class _Rooms:
         events = world.events.add(self._domain, started.shared)
         parts.owned.callback(world.events.remove, domid)
         events.on_signal = lambda port: self.power.on_pending(self._domain, port)
-        window = PagedWindow(GrantWindow(self._vcpus), self.paging.frames)
+        window = GrantWindow(self._vcpus)
         grants = world.grants.add(domid, parts.memory, self.paging.frames, window)
         parts.owned.callback(world.grants.remove, domid)
         store = world.store.add(domid, lambda: events.raise_virq(VIRQ_STORE))

@@ -7,6 +7,7 @@ from collections import Counter
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import grants as rows
+from pvisor.abi.areas.grants import WINDOW
 from pvisor.abi.features import GRANTS
 from pvisor.abi.model import Hypercall
 from pvisor.cpu.exits import ExitReason
@@ -30,17 +31,30 @@ class CountingFrames:
 
     def __init__(self) -> None:
         self.held: Counter[tuple[int, bool]] = Counter()
+        self.slots: dict[int, bool] = {}
+        self.entries: Counter[int] = Counter()
 
-    def hold(self, gfn: int, *, writable: bool) -> None:
-        if gfn == ABSENT_GFN:
-            raise GuestError(errnos.EINVAL)
-        if gfn == TABLE_GFN and writable:
+    def hold(self, frame: int, *, writable: bool) -> None:
+        if frame == ABSENT_GFN:
+            raise GuestError(errnos.ENOENT)
+        if frame == TABLE_GFN and writable:
             raise GuestError(errnos.EBUSY)
-        self.held[gfn, writable] += 1
+        self.held[frame, writable] += 1
 
-    def drop(self, gfn: int, *, writable: bool) -> None:
-        assert self.held[gfn, writable] > 0
-        self.held[gfn, writable] -= 1
+    def drop(self, frame: int, *, writable: bool) -> None:
+        assert self.held[frame, writable] > 0
+        self.held[frame, writable] -= 1
+
+    def open_slot(self, slot: int, *, writable: bool) -> int:
+        assert slot not in self.slots
+        self.slots[slot] = writable
+        self.entries[slot] = 0
+        return WINDOW.number + slot * PAGE_BYTES
+
+    def close_slot(self, slot: int) -> None:
+        if self.entries[slot]:
+            raise GuestError(errnos.EBUSY)
+        del self.slots[slot]
 
     @property
     def n_held(self) -> int:

@@ -119,21 +119,13 @@ class GrantMachine(RuleBasedStateMachine):
         assert self.one(mapper).unmap(gpa) == _NOENT
 
     @precondition(lambda self: self.slots)
-    @rule(data=st.data(), writable=st.booleans(), adds=st.booleans())
-    def entry(self, data: st.DataObject, writable: bool, adds: bool) -> None:
+    @rule(data=st.data(), adds=st.booleans())
+    def entry(self, data: st.DataObject, adds: bool) -> None:
+        """An entry of a page table names a slot, or no longer."""
         mapper, gpa = data.draw(st.sampled_from(sorted(self.slots)))
-        seen, table = self.slots[mapper, gpa], self.one(mapper).table
-        if not adds and seen.n_entries:
-            table.drop_slot(gpa, writable=False)
-            seen.n_entries -= 1
-            return
-        try:
-            table.hold_slot(gpa, writable=writable)
-        except GuestError as error:
-            assert error.result == _PERM and writable and not seen.writable
-        else:
-            assert seen.writable or not writable
-            seen.n_entries += 1
+        seen = self.slots[mapper, gpa]
+        seen.n_entries = max(0, seen.n_entries + (1 if adds else -1))
+        self.one(mapper).frames.entries[(gpa - WINDOW) // PAGE_BYTES] = seen.n_entries
 
     @rule(data=st.data(), writable=st.booleans())
     def host_maps(self, data: st.DataObject, writable: bool) -> None:
@@ -177,7 +169,6 @@ class GrantMachine(RuleBasedStateMachine):
             assert one.table.counts == {
                 "grants": len(mine),
                 "slots": len(slots),
-                "entries": sum(seen.n_entries for seen in slots),
                 "readers": sum(not writes for given in mine for _, writes in given.mapped),
                 "writers": sum(writes for given in mine for _, writes in given.mapped),
             }

@@ -64,14 +64,13 @@ GRANT_CREATE = Hypercall(
     result="the grant's number (gref), greater than 0, to be told to the other domain",
     errors={
         EINVAL: f"`gpa` is not the first byte of a frame of the domain's RAM, `flags` is unknown, or {_WIDE}",
-        ENOENT: "there is no domain `domid`",
-        EBUSY: "the frame is a page table, or mapped as executable, and the grant would let it be written",
+        ENOENT: "there is no domain `domid`, or the frame was given back",
+        EBUSY: "the frame is a page table, and the grant would let it be written",
         ENOSPC: "the domain has `PV_GRANTS_MAX` grants",
         ENOSYS: _NOT_OFFERED,
     },
     notes=(
-        "While a frame is granted it stays what it is: it cannot be released. If it may be written, it can "
-        "neither become a page table nor be mapped as executable.",
+        "A frame that is granted cannot be given back; if it may be written, it cannot become a page table.",
         "A gref is no index: read nothing from it. Numbers of revoked grants come again late or never.",
         "A frame may be granted several times. What is in it is not changed, so clear a frame that held "
         "secrets.",

@@ -58,6 +58,7 @@ struct native {                /* one native handler, offered by a wing */
 };
 
 struct shadow;
+struct grants;
 struct code;
 struct lane;                   /* pvisor/emu/native/emu.h */
 
@@ -91,8 +92,7 @@ struct engine {
 
     uint8_t *ram, *hv;         /* host addresses of guest RAM and of the hypervisor's frames */
     uint64_t ram_bytes, hv_bytes;
-    uint8_t *grants;           /* host address of the grant window, NULL until it is used (grants.c) */
-    uint8_t grant_rights[N_GRANT_SLOTS]; /* 0: nothing is there */
+    struct grants *grants;     /* NULL until there is one (grants.c) */
 
     uint64_t epoch;            /* changes whenever an address may hold other code */
     uint64_t last_epoch;       /* the latest that was given out */

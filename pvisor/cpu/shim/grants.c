@@ -12,45 +12,58 @@
 #include "shim.h"
 
 #include <pv/abi.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
-enum { WINDOW_BYTES = N_GRANT_SLOTS * PAGE_BYTES };
-_Static_assert(GRANT_WINDOW == PV_GRANT_WINDOW && N_GRANT_SLOTS == PV_GRANT_SLOTS, "shim.h is not as the ABI");
+enum { WINDOW_BYTES = PV_GRANT_SLOTS * PAGE_BYTES };
+enum { READ = 1, WRITE = 2 };
 
-/* Host address of an engine-physical one in the window, or NULL: nothing is there, or not with these rights. */
-uint8_t *granted_page(struct engine *e, uint64_t physical, uint32_t rights)
+struct grants {
+    uint8_t *window;                 /* its host address */
+    uint8_t rights[PV_GRANT_SLOTS];  /* 0: nothing is there */
+};
+
+/* Host address of an engine-physical one in the window, or NULL: nothing is there, or it may not be written. */
+uint8_t *granted_page(struct engine *e, uint64_t physical, bool write)
 {
-    uint64_t offset = physical - GRANT_WINDOW;
-    if (likely(offset >= WINDOW_BYTES) || !(e->grant_rights[offset / PAGE_BYTES] & rights))
+    uint64_t offset = physical - PV_GRANT_WINDOW;
+    struct grants *g = e->grants;
+    if (likely(offset >= WINDOW_BYTES) || !g || !(g->rights[offset / PAGE_BYTES] & (write ? WRITE : READ)))
         return NULL;
-    return e->grants + offset;
+    return g->window + offset;
 }
 
 static bool open_window(struct engine *e)
 {
     if (e->grants)
         return true;
-    void *window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (window == MAP_FAILED)
+    struct grants *g = calloc(1, sizeof *g);
+    if (!g)
         return false;
-    if (unicorn.mem_map_ptr(e->uc, GRANT_WINDOW, WINDOW_BYTES, UC_PROT_ALL, window)) {
-        munmap(window, WINDOW_BYTES);
+    g->window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (g->window == MAP_FAILED) {
+        free(g);
         return false;
     }
-    e->grants = window;
+    if (unicorn.mem_map_ptr(e->uc, PV_GRANT_WINDOW, WINDOW_BYTES, UC_PROT_ALL, g->window)) {
+        munmap(g->window, WINDOW_BYTES);
+        free(g);
+        return false;
+    }
+    e->grants = g;
     return true;
 }
 
 int pv_map_grant(pv_vcpu *v, uint32_t slot, void *page, int writable)
 {
     struct engine *e = (struct engine *)v;
-    if (e->lane || slot >= N_GRANT_SLOTS || !open_window(e))
+    if (e->lane || slot >= PV_GRANT_SLOTS || !open_window(e))
         return -1;
 #ifdef __linux__
-    void *there = e->grants + slot * PAGE_BYTES;
+    void *there = e->grants->window + slot * PAGE_BYTES;
     if (mremap(page, 0, PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, there) == MAP_FAILED)
         return -1;
-    e->grant_rights[slot] = GRANT_READ | (writable ? GRANT_WRITE : 0);
+    e->grants->rights[slot] = READ | (writable ? WRITE : 0);
     return 0;
 #else
     (void)page, (void)writable;
@@ -61,19 +74,20 @@ int pv_map_grant(pv_vcpu *v, uint32_t slot, void *page, int writable)
 /* An entry that mapped the slot may be in the TLB still, with rights that the slot's next page does not give. */
 void pv_unmap_grant(pv_vcpu *v, uint32_t slot)
 {
-    struct engine *e = (struct engine *)v;
-    if (slot >= N_GRANT_SLOTS || !e->grant_rights[slot])
+    struct grants *g = ((struct engine *)v)->grants;
+    if (!g || slot >= PV_GRANT_SLOTS || !g->rights[slot])
         return;
-    e->grant_rights[slot] = 0;
+    g->rights[slot] = 0;
     pv_flush_tlb(v);
     /* Should this fail, the page stays where nothing leads: no entry maps it, and the next one takes its place. */
-    (void)!mmap(e->grants + slot * PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_WRITE,
+    (void)!mmap(g->window + slot * PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 void close_grants(struct engine *e)
 {
     if (e->grants)
-        munmap(e->grants, WINDOW_BYTES);
+        munmap(e->grants->window, WINDOW_BYTES);
+    free(e->grants);
     e->grants = NULL;
 }

@@ -34,9 +34,6 @@
 /* Engine-physical address of the hypervisor's own frames; guest RAM begins at 0. */
 #define HV_BASE (1ull << 38)
 #define PAGE_BYTES 4096ull
-/* Where frames that other domains have granted lie, a page each: the ABI's PV_GRANT_WINDOW and PV_GRANT_SLOTS. */
-#define GRANT_WINDOW (1ull << 36)
-#define N_GRANT_SLOTS 1024u
 
 #include "engine.h"
 
@@ -126,11 +123,6 @@ bool leave_virtual_8086(struct engine *e);
 void flush_page(struct engine *e, uint64_t gva);
 void let_tlb_grow(struct engine *e);
 
-/* --- grants.c */
-enum { GRANT_READ = 1, GRANT_WRITE = 2 };
-uint8_t *granted_page(struct engine *e, uint64_t physical, uint32_t rights);
-void close_grants(struct engine *e);
-
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);
 
@@ -165,7 +157,9 @@ static inline uint64_t rip_of(struct engine *e, uint64_t linear)
     return in_64bit_code(e) ? linear : (uint32_t)(linear - *state64(e, e->at.segs + 24 * SEG_CS + 8));
 }
 
-/* --- walk.c */
+/* --- walk.c, grants.c */
+void close_grants(struct engine *e);
+uint8_t *granted_page(struct engine *e, uint64_t physical, bool write);
 const uint8_t *host_of_physical(struct engine *e, uint64_t physical);
 bool walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rights);
 uint32_t fetch(struct engine *e, uint64_t rip, uint8_t *into, uint32_t n);

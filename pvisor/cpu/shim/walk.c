@@ -14,7 +14,7 @@ const uint8_t *host_of_physical(struct engine *e, uint64_t physical)
         return e->ram + physical;
     if (physical - HV_BASE < e->hv_bytes)
         return e->hv + (physical - HV_BASE);
-    return granted_page(e, physical, GRANT_READ);
+    return granted_page(e, physical, false);
 }
 
 /* rights: PRESENT, WRITABLE and USER as all levels grant them, NO_EXECUTE as any level asks. */
@@ -57,7 +57,7 @@ static uint8_t *guest_page(struct engine *e, uint64_t gva, bool write)
         return NULL;
     if (likely(physical < e->ram_bytes))
         return e->ram + physical;
-    return granted_page(e, physical, write ? GRANT_WRITE : GRANT_READ);
+    return granted_page(e, physical, write);
 }
 
 static int copy(pv_vcpu *v, uint64_t gva, uint8_t *host, uint64_t n_bytes, bool write)
