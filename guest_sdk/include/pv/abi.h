@@ -306,9 +306,9 @@
 #define PV_TIME_WALL_S                   8   /* struct pv_time */
 #define PV_TIME_WALL_NS                  16  /* struct pv_time */
 #define PV_TIME_RESERVED                 20  /* struct pv_time */
-#define PV_MULTICALL_NUMBER              0   /* struct pv_multicall */
-#define PV_MULTICALL_ARGS                8   /* struct pv_multicall */
-#define PV_MULTICALL_RESULT              48  /* struct pv_multicall */
+#define PV_MULTICALL_ENTRY_NUMBER        0   /* struct pv_multicall_entry */
+#define PV_MULTICALL_ENTRY_ARGS          8   /* struct pv_multicall_entry */
+#define PV_MULTICALL_ENTRY_RESULT        48  /* struct pv_multicall_entry */
 #define PV_VCPU_CONTEXT_RIP              0   /* struct pv_vcpu_context */
 #define PV_VCPU_CONTEXT_RSP              8   /* struct pv_vcpu_context */
 #define PV_VCPU_CONTEXT_ARGUMENT         16  /* struct pv_vcpu_context */
@@ -497,16 +497,16 @@ PV_STATIC_ASSERT(offsetof(struct pv_time, wall_ns) == 16, "pv_time.wall_ns");
 PV_STATIC_ASSERT(offsetof(struct pv_time, reserved) == 20, "pv_time.reserved");
 
 /* One call of a MULTICALL. */
-struct pv_multicall {
+struct pv_multicall_entry {
     uint64_t number;  /* which call */
     uint64_t args[5]; /* its arguments, as in RDI, RSI, RDX, R10, R8 */
     uint64_t result;  /* what it would have left in RAX; written by the hypervisor */
 };
 
-PV_STATIC_ASSERT(sizeof(struct pv_multicall) == 56, "size of pv_multicall");
-PV_STATIC_ASSERT(offsetof(struct pv_multicall, number) == 0, "pv_multicall.number");
-PV_STATIC_ASSERT(offsetof(struct pv_multicall, args) == 8, "pv_multicall.args");
-PV_STATIC_ASSERT(offsetof(struct pv_multicall, result) == 48, "pv_multicall.result");
+PV_STATIC_ASSERT(sizeof(struct pv_multicall_entry) == 56, "size of pv_multicall_entry");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, number) == 0, "pv_multicall_entry.number");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, args) == 8, "pv_multicall_entry.args");
+PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, result) == 48, "pv_multicall_entry.result");
 
 /* Where a virtual CPU begins. */
 struct pv_vcpu_context {
