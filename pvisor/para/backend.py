@@ -58,8 +58,8 @@ class Store(Protocol):
     def write(self, path: str, value: bytes) -> None:
         """Give a node a value; make it if need be."""
 
-    def watch(self, path: str, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call back after each change of a node or below it. The result ends that."""
+    def watch(self, path: str, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with the path after each change of a node or below it. The result ends that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Backend:
         """Are there rings?"""
         return self._port is not None
 
-    def _changed(self) -> None:
+    def _changed(self, path: str) -> None:
         state = self.host.store.read(f"{self.path}/state")
         if state == b"ready":
             if not self.is_connected:

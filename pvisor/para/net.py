@@ -15,7 +15,7 @@ from pvisor.machine.switch import MAX_FRAME_BYTES, MIN_FRAME_BYTES, PADDED_FRAME
 from pvisor.para.backend import EINVAL, Host
 from pvisor.para.buffers import READ, WRITE, Buffer, BufferBackend
 from pvisor.para.refusal import GuestError
-from pvisor.para.ring import BackRing
+from pvisor.para.ring import BUFFER_RING, BackRing
 
 Plug = Callable[[Receive], Callable[[bytes], object]]
 """Puts the cable in: is told who receives, and returns what sends."""
@@ -68,7 +68,11 @@ class Net(BufferBackend):
         self._send(frame.ljust(PADDED_FRAME_BYTES, b"\0"))
 
     def _take_empty(self, ring: BackRing) -> None:
-        for data in ring.requests():
+        """Without asking for a signal at the next one: they are looked for when a frame comes."""
+        for _ in range(BUFFER_RING.n_slots):
+            data = ring.take()
+            if data is None:
+                break
             buffer = Buffer.parse(data)
             if buffer.is_sound and buffer.op == READ:
                 self._empty.append(buffer)
@@ -88,7 +92,7 @@ class Net(BufferBackend):
     def _receive(self, frame: bytes) -> None:
         ring = self.rings[1]
         if not self._empty:
-            self._take_empty(ring)  # without a signal: the guest need not send one for buffers
+            self._take_empty(ring)
         if self._empty:
             self.answer(ring, self._empty.popleft(), frame)
         else:

@@ -25,6 +25,7 @@ from pvisor.para.start import Started
 from pvisor.para.timer import TimerRoom
 from pvisor.para.vcpus import VcpusRoom
 from pvisor.vmm.builder import Machine, Parts, domain_of
+from pvisor.vmm.para_devices import attach_devices
 
 PARA_FRAMES = 32
 VIRQ_TIMER, VIRQ_STORE, VIRQ_BALLOON = (
@@ -51,6 +52,7 @@ def build_para(parts: Parts) -> Machine:
     wing = ParaWing(offered, rooms.served, rooms.cpus)
     rooms.multicall.table = wing.calls
     domain.wing = wing
+    attach_devices(parts, domain)
     return Machine(domain, vcpus, parts.image, on_turn=rooms.on_turn, balloon=rooms.balloon)
 
 
@@ -144,9 +146,5 @@ def _refuse_what_only_a_pc_has(parts: Parts) -> None:
     config = parts.config
     if config.module_files:
         raise UsageError(f"{config.module_files[0].option}: only a PC kernel gets boot modules")
-    if config.disks:
-        raise UsageError("--disk: only a PC kernel has a disk")
-    if config.net:
-        raise UsageError("--net: a paravirtual guest has no network card")
     if config.screen:
         raise UsageError("--screen: a paravirtual guest has no screen and no keyboard, only its console")

@@ -31,7 +31,7 @@ class PlainStore:
 
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
-        self.watches: list[tuple[str, Callable[[], None]]] = []
+        self.watches: list[tuple[str, Callable[[str], None]]] = []
 
     def read(self, path: str) -> bytes | None:
         return self.values.get(path)
@@ -40,10 +40,10 @@ class PlainStore:
         self.values[path] = value
         for watched, on_change in list(self.watches):
             if path == watched or path.startswith(watched + "/"):
-                on_change()
+                on_change(path)
 
-    def watch(self, path: str, on_change: Callable[[], None]) -> Callable[[], None]:
-        entry = (path, on_change)
+    def watch(self, path: str, callback: Callable[[str], None]) -> Callable[[], None]:
+        entry = (path, callback)
         self.watches.append(entry)
         return lambda: self.watches.remove(entry)
 
