@@ -24,6 +24,9 @@ NATIVES(full_syscall);
 NATIVES(full_timer);
 NATIVES(full_transfers);
 NATIVES(para_cpu);
+NATIVES(para_interrupts);
+NATIVES(para_syscall);
+NATIVES(para_transfers);
 NATIVES(para_paging);
 NATIVES(emu_devices);
 
@@ -58,6 +61,9 @@ static const struct room {
     {"emu", full_timer_natives, &n_full_timer_natives},
     {"emu", emu_devices_natives, &n_emu_devices_natives},
     {"para", para_cpu_natives, &n_para_cpu_natives},
+    {"para", para_interrupts_natives, &n_para_interrupts_natives},
+    {"para", para_syscall_natives, &n_para_syscall_natives},
+    {"para", para_transfers_natives, &n_para_transfers_natives},
     {"para", para_paging_natives, &n_para_paging_natives},
 };
 enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };
