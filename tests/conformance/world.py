@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from pvisor.abi import constants, features
+from pvisor.abi.areas import power
 from pvisor.abi.areas.events import VIRQ_TIMER
 from pvisor.abi.model import Hypercall
 from pvisor.cpu.exits import ExitReason
@@ -261,6 +262,11 @@ def _operate(player: Player, operation: Operation, args: list[int]) -> int | Non
     exit.virtual_ns = player.vcpu.virtual_ns
     player.vcpu.exit = exit
     outcome = handle_exit(player.domain, player.vcpu, exit)
+    if exit.is_answered:  # an IRET, which leads to code that sleeps (Asleep)
+        sleep = FakeExit(reason=ExitReason.HYPERCALL, number=power.BLOCK.nr)
+        handle_exit(player.domain, player.vcpu, sleep)
+        _wait(player)
+        return None
     if outcome is Outcome.BLOCK:
         _wait(player)
     return None if outcome is Outcome.STOP else exit.result & U64_MASK
