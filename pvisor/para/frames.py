@@ -15,7 +15,7 @@ All state is in one struct that native handlers work on, too (native/paging_stat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pvisor.abi import errnos
 from pvisor.cpu.shim import ffi
@@ -35,6 +35,16 @@ GRANT_WINDOW, N_SLOTS = 1 << 36, 1024
 U32_MAX = 0xFFFF_FFFF
 
 _OWN = [i not in HOLE_SLOTS for i in range(ENTRIES_PER_TABLE)]
+
+
+class Window(Protocol):
+    """How a domain's vCPUs see the grant window (cpu/grant_window.py)."""
+
+    def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
+        """Put a frame into a free slot. False: the host does not allow it."""
+
+    def unmap(self, slot: int) -> None:
+        """Empty a slot."""
 
 
 class FrameTable:
@@ -344,3 +354,23 @@ class FrameTable:
             at = frame * ENTRIES_PER_TABLE
             if any(entry & P for entry in self.words[at + HOLE_SLOT + 1 : at + HOLE_SLOTS.stop]):
                 raise invalid()
+
+
+class CountedWindow:
+    """A grant window whose slots are frames of the table, so that entries can map them, and are counted."""
+
+    def __init__(self, frames: FrameTable, window: Window) -> None:
+        self._frames = frames
+        self._window = window
+
+    def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
+        """Put a frame into a free slot. False: the host does not allow it."""
+        if not self._window.map(slot, memory, gpa, writable=writable):
+            return False
+        self._frames.open_slot(slot, writable=writable)
+        return True
+
+    def unmap(self, slot: int) -> None:
+        """Empty a slot. Raises GuestError (EBUSY), with nothing changed, while an entry maps it."""
+        self._frames.close_slot(slot)
+        self._window.unmap(slot)

@@ -103,8 +103,10 @@ ROOT_SET = Hypercall(
     ),
     feature=PAGING,
     replaces="`MOV` to CR3, which traps",
-    example="struct pv_start_info *start = 0;\n"
-    "if (start && pv_root_set(start->root_table, 0) < 0)\n    return 1;",
+    example=(
+        "if (pv_root_set(start->root_table, 0) < 0) /* nothing but a flush, as this one is used already */\n"
+        "    give_up();"
+    ),
 )
 
 ENTRY_SET = Hypercall(
@@ -131,7 +133,11 @@ ENTRY_SET = Hypercall(
     ),
     feature=PAGING,
     replaces="a store into the table, which may fault, and `INVLPG`, which traps",
-    example="if (pv_entry_set(0x7000, 0x8000 | 3, PV_FLUSH_PAGE) == -PV_ENOENT)\n    return 1;",
+    example=(
+        "uint64_t page = frame(0); /* mapped one to one; from now on it can only be read */\n"
+        "if (pv_entry_set(page, page | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0)\n"
+        "    give_up();"
+    ),
 )
 
 TABLE_UPDATE = Hypercall(
@@ -166,11 +172,19 @@ TABLE_UPDATE = Hypercall(
     feature=PAGING,
     replaces="stores into the tables, the faults by which the hypervisor sees them, and the faults that fill "
     "its shadow again",
-    example="struct pv_entry_update off[2] = {{0x5000, 0}, {0x5008, 0}};\n"
-    "for (uint32_t n_done = 0; n_done < 2;) {\n"
-    "    int64_t n = pv_table_update(off + n_done, 2 - n_done, PV_FLUSH_ALL);\n"
-    "    if (n < 0)\n        break;\n"
-    "    n_done += (uint32_t)n;\n}",
+    example=(
+        "uint64_t table = frame(0);\n"
+        "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
+        "    give_up();\n"
+        "struct pv_entry_update maps[2] = {{table, frame(1) | 1ull << 63 | 3},\n"
+        "                                  {table + 8, frame(2) | 1ull << 63 | 3}};\n"
+        "for (uint32_t n_done = 0; n_done < 2;) {\n"
+        "    int64_t n = pv_table_update(maps + n_done, 2 - n_done, 0); /* all new: no flush */\n"
+        "    if (n < 0)\n"
+        "        give_up();\n"
+        "    n_done += (uint32_t)n;\n"
+        "}"
+    ),
 )
 
 TABLE_PIN = Hypercall(
@@ -204,7 +218,11 @@ TABLE_PIN = Hypercall(
     ),
     feature=PAGING,
     replaces="nothing: a fully virtualized guest's tables are found when they are used",
-    example="if (pv_table_pin(0x1000, 5) != -PV_EINVAL)\n    return 1;",
+    example=(
+        "uint64_t table = frame(0); /* filled with zeros; nobody may write to it any more */\n"
+        "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
+        "    give_up();"
+    ),
 )
 
 TABLE_UNPIN = Hypercall(
@@ -226,7 +244,15 @@ TABLE_UNPIN = Hypercall(
     ),
     feature=PAGING,
     replaces="nothing",
-    example="if (pv_table_unpin(0x1000) != -PV_ENOENT)\n    return 1;",
+    example=(
+        "uint64_t table = frame(0);\n"
+        "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
+        "    give_up();\n"
+        "if (pv_table_unpin(table) < 0) /* and it is a plain frame again: */\n"
+        "    give_up();\n"
+        "if (pv_entry_set(table, table | 3 | 1ull << 63, 0) < 0)\n"
+        "    give_up();"
+    ),
 )
 
 TLB_FLUSH = Hypercall(
@@ -242,7 +268,10 @@ TLB_FLUSH = Hypercall(
     notes=("The hypervisor may forget more than it is asked to, at any time.",),
     feature=PAGING,
     replaces="`INVLPG` or `MOV` to CR3, which trap, and an interrupt to each other CPU",
-    example="pv_tlb_flush(PV_FLUSH_ALL, 0);",
+    example=(
+        "if (pv_tlb_flush(PV_FLUSH_PAGE, frame(0)) < 0)\n"
+        "    give_up();"
+    ),
 )
 
 _FRAMES_DONE = (
@@ -269,7 +298,13 @@ MEMORY_POPULATE = Hypercall(
     ),
     feature=BALLOON,
     replaces="a balloon driver's device",
-    example="uint64_t frame = 0x9000;\nif (pv_memory_populate(&frame, 1) != -PV_EEXIST)\n    return 1;",
+    example=(
+        "uint64_t gone = frame(0);\n"
+        "if (pv_entry_set(gone, 0, PV_FLUSH_PAGE) < 0 || pv_memory_release(&gone, 1) != 1)\n"
+        "    give_up();\n"
+        "if (pv_memory_populate(&gone, 1) != 1 || pv_entry_set(gone, gone | 3 | 1ull << 63, 0) < 0)\n"
+        "    give_up();"
+    ),
 )
 
 MEMORY_RELEASE = Hypercall(
@@ -292,7 +327,11 @@ MEMORY_RELEASE = Hypercall(
     ),
     feature=BALLOON,
     replaces="a balloon driver's device",
-    example="uint64_t frame = 0x9000;\nif (pv_memory_release(&frame, 1) != -PV_EBUSY)\n    return 1;",
+    example=(
+        "uint64_t gone = frame(0);\n"
+        "if (pv_entry_set(gone, 0, PV_FLUSH_PAGE) < 0 || pv_memory_release(&gone, 1) != 1)\n"
+        "    give_up();"
+    ),
 )
 
 MEMORY_TARGET = Hypercall(
@@ -307,7 +346,10 @@ MEMORY_TARGET = Hypercall(
     ),
     feature=BALLOON,
     replaces="a balloon driver's device",
-    example="if (pv_memory_target() < 256)\n    return 1;",
+    example=(
+        "if ((uint64_t)pv_memory_target() * PV_PAGE_BYTES < start->memory_bytes)\n"
+        "    puts_prompt(); /* the host wants some of it back */"
+    ),
 )
 
 MEMORY_MAP = Hypercall(
@@ -330,8 +372,11 @@ MEMORY_MAP = Hypercall(
     ),
     feature=PAGING,
     replaces="the memory map of the PVH start info, or of the firmware",
-    example="struct pv_memory_range map[8];\n"
-    "if (pv_memory_map(map, 8) < 1 || map[0].gpa != 0)\n    return 1;",
+    example=(
+        "struct pv_memory_range map[8];\n"
+        "if (pv_memory_map(map, 8) < 1 || map[0].type != PV_MEMORY_RAM)\n"
+        "    give_up();"
+    ),
 )
 
 CALLS: tuple[Hypercall, ...] = (
