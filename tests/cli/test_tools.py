@@ -12,6 +12,9 @@ import pytest
 
 from pvisor import __version__
 from pvisor.abi.calls import CALLS
+from pvisor.abi.layout import layout_of
+from pvisor.abi.model import Struct
+from pvisor.abi.structs import STRUCTS
 from pvisor.cli import COMMANDS, cli
 from tests.cli.support import Pvisor
 from tests.guests import elves
@@ -144,6 +147,18 @@ def test_abi_of_one_call_in_any_spelling(pvisor: Pvisor, call: object) -> None:
     assert call.prototype in text
     for word in [*(arg.name for arg in call.args), *(f"-{error.macro}" for error in call.errors)]:
         assert word in text
+    assert re.search(r"^may block +\S", text, re.MULTILINE)
+    assert call.feature is None or re.search(rf"^feature +{call.feature.name},", text, re.MULTILINE)
+    assert all(line in text for line in call.example.splitlines())
+
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.name)
+def test_abi_of_a_struct(pvisor: Pvisor, struct: Struct) -> None:
+    said = pvisor("abi", struct.name)
+    assert said.out == pvisor("abi", f"struct {struct.name}").out
+    assert said.out.startswith(f"struct {struct.name}  {layout_of(struct).size_bytes} bytes")
+    for member in struct.fields:
+        assert re.search(rf"{layout_of(struct).offsets[member.name]:#04x} .*{member.name}", said.out)
 
 
 def test_trace_show(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:

@@ -29,11 +29,16 @@ def reference(abi: Abi) -> str:
     """The reference: every call, struct, error, feature and constant."""
     text = "<!-- Printed from the table in pvisor/abi by `make gen`: change the table, not this part. -->\n\n"
     text += "### All calls\n\n" + _table(
-        ("Number", "Call", "C function", "Result"),
+        ("Number", "Call", "What for", "Errors", "May block", "Feature"),
         (
-            (f"`0x{call.nr:02x}`", f"[{call.name}](#{call.handler})", f"`{call.prototype}`", call.result)
+            (f"`0x{call.nr:02x}`", _link(call), call.summary, _names(call), "yes" if call.blocks else "",
+             call.feature.name if call.feature else "")
             for call in abi.calls
         ),
+    )  # fmt: skip
+    text += (
+        "### What replaces what\n\nWhat a fully virtualized guest does in the place of each call.\n\n"
+        + _table(("Call", "Without hypercalls"), ((_link(call), call.replaces) for call in abi.calls))
     )
     for area in abi.areas:
         text += f"### {area.title}\n\nNumbers from `0x{area.base:02x}`. {area.doc}\n\n"
@@ -53,6 +58,14 @@ def reference(abi: Abi) -> str:
             ("Name", "Value", "Meaning"), ((f"`{row.name}`", f"`{row.literal}`", row.doc) for row in rows)
         )
     return text
+
+
+def _link(call: Hypercall) -> str:
+    return f"[{call.name}](#{call.handler})"
+
+
+def _names(call: Hypercall) -> str:
+    return ", ".join(row.name for row in call.errors) or "none"
 
 
 def _call(call: Hypercall) -> str:
