@@ -32,7 +32,7 @@ COMMANDS = {
     "build": ("build", "build", "Build a guest from C."),
     "inspect": ("inspect", "inspect", "Show what is in a guest's ELF file."),
     "demos": ("demos", "demos", "List the demos."),
-    "abi": ("abi", "abi", "Show the hypercalls, or one of them."),
+    "abi": ("abi", "abi", "Show the hypercalls, or one of them, or a struct."),
     "trace": ("trace", "trace", "Read a trace."),
     "bench": ("bench", "bench", "Measure what a kernel's operations and its exits cost here."),
 }

@@ -176,7 +176,7 @@ def test_poison_is_the_same_in_both_tiers(runner: Runner, number: int) -> None:
 
 
 @pytest.mark.parametrize("tier", ["native", "python"])
-@pytest.mark.parametrize("number", [0x00, 0x02, 0x7F, 0x80, 0x1000, 0xFFFF_FFFF])
+@pytest.mark.parametrize("number", [0x00, 0x02, 0x7F, 0xFF, 0x100, 0x1000, 0xFFFF_FFFF])
 def test_raw_vmcall_where_it_is_offered(runner: Runner, number: int, tier: str) -> None:
     with machine_for(runner, FakeInput(b""), transport="vmcall", tier=tier) as machine:
         args = [1, 2, 3, 4, 5]

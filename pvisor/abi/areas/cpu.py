@@ -254,9 +254,9 @@ IRET = Hypercall(
     feature=TRAPS,
     replaces="`IRETQ` and `SYSRETQ`, with `SWAPGS` and MOV to CR3 before them, which trap",
     example=(
-        "struct pv_iret_frame frame = {.cs = PV_USER_CS, .ss = PV_USER_SS, .rflags = 0x202};\n"
-        "frame.rip = 0x10000000000;\n"
-        "frame.rsp = 0x10000800000;\n"
+        "struct pv_iret_frame frame = {.cs = PV_KERNEL_CS, .ss = PV_KERNEL_SS, .rflags = 0x202};\n"
+        "frame.rip = (uint64_t)trap_entry; /* any code; with PV_USER_CS and PV_USER_SS, a program's */\n"
+        "frame.rsp = (uint64_t)(second_stack + sizeof second_stack);\n"
         "pv_iret(&frame);"
     ),
 )
