@@ -9,8 +9,8 @@
 #include <pv/hypercall.h>
 
 /* What the guest was told at its start, and the shared page. */
-extern const struct pv_start_info *start_info;
-extern struct pv_shared_info *shared_info;
+extern const struct pv_start_info *start;
+extern struct pv_shared_info *shared;
 
 /* An unused frame of the guest's memory, by its number from 0 on: its address, physical and virtual. */
 uint64_t frame(unsigned index);

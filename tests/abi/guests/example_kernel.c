@@ -9,8 +9,8 @@ __attribute__((section(".note.pvisor"), used, aligned(4))) static const struct {
 } note = {7, sizeof(struct pv_elf_note), PV_ELF_NOTE_TYPE, PV_ELF_NOTE_NAME, PV_ABI_VERSION, 0, {0, 0}};
 
 const unsigned char *pv_hypercall_page;
-const struct pv_start_info *start_info;
-struct pv_shared_info *shared_info;
+const struct pv_start_info *start;
+struct pv_shared_info *shared;
 volatile int done = 1;
 _Alignas(16) unsigned char second_stack[PV_PAGE_BYTES];
 uint64_t now_ns;
@@ -38,8 +38,8 @@ void end(int status)
 void begin(const struct pv_start_info *info)
 {
     pv_hypercall_page = (const unsigned char *)info->hypercall_page;
-    start_info = info;
-    shared_info = (struct pv_shared_info *)info->shared_info;
+    start = info;
+    shared = (struct pv_shared_info *)info->shared_info;
     struct pv_time time;
     if (pv_time_get(&time) == 0)
         now_ns = time.system_ns;
@@ -52,7 +52,7 @@ void begin(const struct pv_start_info *info)
 
 uint64_t frame(unsigned index)
 {
-    return start_info->first_free + (uint64_t)index * PV_PAGE_BYTES;
+    return start->first_free + (uint64_t)index * PV_PAGE_BYTES;
 }
 
 void give_up(void)
