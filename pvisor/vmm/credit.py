@@ -2,10 +2,14 @@
 """The credit scheduler: who runs next on a physical CPU, and for how long.
 
 Each domain has an account. At the begin of each period of virtual time the active domains share the period
-out as credit, by weight; running burns it, a nanosecond for a nanosecond. Who has credit goes before who has
-none; whoever was woken with credit left goes before both, because it will soon sleep again (Xen's credit
-scheduler calls the three UNDER, OVER and BOOST: xen/common/sched/credit.c). Within a class turns go round. No
+out as credit, by weight; running burns it, a nanosecond for a nanosecond. Who has most credit goes first, and
+among equals turns go round. Whoever was woken with credit left goes before all, because it will soon sleep
+again (Xen's schedulers have the same parts: BOOST in xen/common/sched/credit.c, the order in credit2.c). No
 time is wasted while somebody can run, unless it has used up its cap.
+
+Credit is bounded: what an account cannot take any more, because its domain sleeps much or has a cap, goes to
+the others by weight. And all credit together is one period: who ran while nobody else wanted to owes nothing
+for it.
 
 It has no clock of its own and knows no vCPU: it is told the time, and deals in entities.
 """
@@ -19,8 +23,11 @@ PERIOD_NS = 10_000_000
 SLICE_NS = 1_000_000
 RATE_LIMIT_NS = 100_000
 """Who has just begun to run is not preempted by one that wakes: switching would cost more than waiting."""
+SAVED_NS = 3 * SLICE_NS
+"""What an account may have beside its share of a period, so that it gets later what turns of others cost it."""
 DEFAULT_WEIGHT = 256
 MIN_WEIGHT, MAX_WEIGHT = 1, 65535
+_FIRST, _LAST = -(1 << 62), 1 << 62
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +42,14 @@ class Account:
     n_runnable: int = 0
 
     @property
+    def allowance_ns(self) -> int:
+        """How long it may run in a period."""
+        return PERIOD_NS * self.cap_percent // 100 if self.cap_percent else PERIOD_NS
+
+    @property
     def left_ns(self) -> int | None:
         """How long it may still run in this period, or None without a cap."""
-        return max(0, PERIOD_NS * self.cap_percent // 100 - self.used_ns) if self.cap_percent else None
+        return max(0, self.allowance_ns - self.used_ns) if self.cap_percent else None
 
     @property
     def is_parked(self) -> bool:
@@ -51,6 +63,7 @@ class Entity:
 
     account: Account
     is_boosted: bool = False
+    has_yielded: bool = False
     is_queued: bool = False
 
 
@@ -71,14 +84,19 @@ class CreditScheduler:
     def remove(self, account: Account) -> None:
         """A domain goes, with its entities."""
         self._accounts.remove(account)
-        self._queue = deque(entity for entity in self._queue if entity.account is not account)
+        for entity in [one for one in self._queue if one.account is account]:
+            self.dequeue(entity)
 
-    def enqueue(self, entity: Entity, *, woken: bool = False) -> None:
-        """It can run: behind all others of its class. `woken`: it has been asleep."""
+    def enqueue(self, entity: Entity, *, woken: bool = False, yielded: bool = False) -> None:
+        """It can run: behind all others with as much credit. `woken`: it has been asleep.
+
+        `yielded`: one of the others, if there is one that can, runs before it.
+        """
         if entity.is_queued:
             return
         entity.is_queued = True
         entity.is_boosted = woken and entity.account.credit_ns > 0
+        entity.has_yielded = yielded
         entity.account.n_runnable += 1
         self._queue.append(entity)
 
@@ -91,17 +109,19 @@ class CreditScheduler:
     def pick(self, now_ns: int) -> Entity | None:
         """Take out who runs next; None when nobody can now."""
         self.advance(now_ns)
-        best, best_class = None, 3
+        best, best_rank = None, _LAST
         for entity in self._queue:
             account = entity.account
-            its_class = 0 if entity.is_boosted else 1 if account.credit_ns > 0 else 2
-            if its_class < best_class and not (account.cap_percent and account.is_parked):
-                best, best_class = entity, its_class
-                if its_class == 0:
-                    break
+            if account.cap_percent and account.is_parked:
+                continue
+            rank = _FIRST if entity.is_boosted else _LAST if entity.has_yielded else -account.credit_ns
+            if best is None or rank < best_rank:
+                best, best_rank = entity, rank
         if best is not None:
             self._queue.remove(best)
             self._leave(best)
+            for entity in self._queue:
+                entity.has_yielded = False
         return best
 
     def charge(self, entity: Entity, ran_ns: int) -> None:
@@ -117,9 +137,9 @@ class CreditScheduler:
             return SLICE_NS if left_ns is None else min(SLICE_NS, left_ns)
         return left_ns
 
-    def preempts(self, woken: Entity, running: Entity, ran_ns: int) -> bool:
-        """Should one that was just woken go before the one that runs?"""
-        return woken.is_boosted and not running.is_boosted and ran_ns >= RATE_LIMIT_NS
+    def preempts_after_ns(self, woken: Entity, running: Entity) -> int | None:
+        """How long the one that runs may run, now that another was woken; None: as long as before."""
+        return RATE_LIMIT_NS if woken.is_boosted and not running.is_boosted else None
 
     @property
     def parked_until_ns(self) -> int | None:
@@ -130,15 +150,31 @@ class CreditScheduler:
         """Begin the periods that have come. Those in which nobody ran give nothing."""
         if now_ns < self.period_end_ns:
             return
-        active = [one for one in self._accounts if one.used_ns or one.n_runnable]
-        total = sum(one.weight for one in active)
         n_periods = 1 + (now_ns - self.period_end_ns) // PERIOD_NS
-        for account in active:
-            share_ns = PERIOD_NS * account.weight // total
-            account.credit_ns = min(account.credit_ns + n_periods * share_ns, share_ns)
-            account.used_ns = max(0, account.used_ns - n_periods * PERIOD_NS) if account.cap_percent else 0
         self.period_end_ns += n_periods * PERIOD_NS
+        _share_out([one for one in self._accounts if one.used_ns or one.n_runnable])
+        for account in self._accounts:
+            left_over_ns = account.used_ns - n_periods * account.allowance_ns
+            account.used_ns = max(0, left_over_ns) if account.cap_percent else 0
 
     def _leave(self, entity: Entity) -> None:
         entity.is_queued = False
         entity.account.n_runnable -= 1
+
+
+def _share_out(active: list[Account]) -> None:
+    """Give out credit by weight, until all of them have a period together or each has its most."""
+    pool_ns = PERIOD_NS - sum(one.credit_ns for one in active)
+    total = sum(one.weight for one in active)
+    most_ns = {id(one): PERIOD_NS * one.weight // total + SAVED_NS for one in active}
+    while active and pool_ns > 0:
+        total = sum(one.weight for one in active)
+        full = [one for one in active if one.credit_ns + pool_ns * one.weight // total >= most_ns[id(one)]]
+        for one in full:
+            pool_ns -= most_ns[id(one)] - one.credit_ns
+            one.credit_ns = most_ns[id(one)]
+        if not full:
+            for one in active:
+                one.credit_ns += pool_ns * one.weight // total
+            return
+        active = [one for one in active if one not in full]

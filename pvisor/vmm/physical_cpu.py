@@ -121,7 +121,7 @@ class PhysicalCpu:
         self.members: list[Member] = []
         self.current: Runner | None = None
         self._now_ns = 0
-        self._preempt = False
+        self._preempt_at_ns = NEVER
 
     def now(self) -> int:
         """Virtual time, in nanoseconds."""
@@ -194,7 +194,7 @@ class PhysicalCpu:
         runner.steal_ns += begin_ns - runner.since_ns
         member.on_turn(vcpu.vcpu_id, runner.steal_ns)
         runner.state, runner.since_ns = VcpuState.RUNNING, begin_ns
-        self.current, self._preempt = runner, False
+        self.current, self._preempt_at_ns = runner, NEVER
         self._set_slice(runner)
         try:
             outcome = runner.turn.run()
@@ -218,7 +218,7 @@ class PhysicalCpu:
             runner.state = VcpuState.BLOCKED
             member.domain.console.flush()
         else:
-            self.make_runnable(runner)
+            self.make_runnable(runner, yielded=outcome is Outcome.YIELD)
 
     def _run_others_due(self) -> None:
         """Deadlines of domains whose turn it is not."""
@@ -250,23 +250,22 @@ class PhysicalCpu:
             return
         self.make_runnable(runner, woken=True)
         current = self.current
-        if current is not None and self.queue.preempts(runner, current, self.now() - current.since_ns):
-            self._preempt = True
         if current is not None:
+            after_ns = self.queue.preempts_after_ns(runner, current)
+            if after_ns is not None:
+                self._preempt_at_ns = current.since_ns + after_ns
             self._set_slice(current)
 
-    def make_runnable(self, runner: Runner, *, woken: bool = False) -> None:
+    def make_runnable(self, runner: Runner, *, woken: bool = False, yielded: bool = False) -> None:
         """It waits for its turn from now on."""
         runner.state, runner.since_ns = VcpuState.RUNNABLE, self.now()
-        self.queue.enqueue(runner, woken=woken)
+        self.queue.enqueue(runner, woken=woken, yielded=yielded)
 
     def _set_slice(self, runner: Runner) -> None:
-        """When the turn of who runs shall end: by its slice, a deadline of another domain, or now."""
-        if self._preempt:
-            runner.vcpu.set_slice(0)
-            return
+        """When the turn of who runs shall end: by its slice, for one that was woken, for others' deadlines."""
         slice_ns = self.queue.slice_ns(runner)
-        end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
+        end_ns = self._preempt_at_ns if slice_ns is None else runner.since_ns + slice_ns
+        end_ns = min(end_ns, self._preempt_at_ns)
         for member in self.members:
             if member is not runner.member and member.due_ns < end_ns:
                 end_ns = member.due_ns
