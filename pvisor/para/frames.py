@@ -354,23 +354,3 @@ class FrameTable:
             at = frame * ENTRIES_PER_TABLE
             if any(entry & P for entry in self.words[at + HOLE_SLOT + 1 : at + HOLE_SLOTS.stop]):
                 raise invalid()
-
-
-class CountedWindow:
-    """A grant window whose slots are frames of the table, so that entries can map them, and are counted."""
-
-    def __init__(self, frames: FrameTable, window: Window) -> None:
-        self._frames = frames
-        self._window = window
-
-    def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
-        """Put a frame into a free slot. False: the host does not allow it."""
-        if not self._window.map(slot, memory, gpa, writable=writable):
-            return False
-        self._frames.open_slot(slot, writable=writable)
-        return True
-
-    def unmap(self, slot: int) -> None:
-        """Empty a slot. Raises GuestError (EBUSY), with nothing changed, while an entry maps it."""
-        self._frames.close_slot(slot)
-        self._window.unmap(slot)
