@@ -262,7 +262,7 @@ class PhysicalCpu:
         self.queue.enqueue(runner, woken=woken, yielded=yielded)
 
     def _set_slice(self, runner: Runner) -> None:
-        """When the turn of who runs shall end: by its slice, for one that was woken, for others' deadlines."""
+        """When the turn of who runs shall end: by its slice, or for one that was woken, or a deadline."""
         slice_ns = self.queue.slice_ns(runner)
         end_ns = self._preempt_at_ns if slice_ns is None else runner.since_ns + slice_ns
         end_ns = min(end_ns, self._preempt_at_ns)

@@ -12,7 +12,15 @@ from collections.abc import Iterable
 
 from pvisor.machine.memory import PAGE_BYTES
 from pvisor.para.frames import (
-    GRANT_WINDOW, L1, L4, NONE, PINNED, POPULATED, READ_ONLY, WRITABLE, FrameTable,
+    GRANT_WINDOW,
+    L1,
+    L4,
+    NONE,
+    PINNED,
+    POPULATED,
+    READ_ONLY,
+    WRITABLE,
+    FrameTable,
 )  # fmt: skip
 from pvisor.para.tables import FRAME, HOLE_SLOT, HOLE_SLOTS, LARGE, NX, P, W
 
