@@ -26,6 +26,9 @@ TIMERS = Feature("TIMERS", 8, "TIMER_SET, TIMER_PERIODIC, and the time in the sh
 VCPUS = Feature("VCPUS", 9, "VCPU_UP, VCPU_DOWN, VCPU_QUERY.")
 MULTICALL = Feature("MULTICALL", 10, "MULTICALL: several calls in one.")
 
+GRANT_MAP = Feature("GRANT_MAP", 11, "GRANT_MAP, GRANT_UNMAP: frames of others can be mapped.")
+
 FEATURES: tuple[Feature, ...] = (
     RAW_VMCALL, CONSOLE_INPUT, TRAPS, PAGING, BALLOON, EVENTS, GRANTS, STORE, TIMERS, VCPUS, MULTICALL,
+    GRANT_MAP,
 )  # fmt: skip

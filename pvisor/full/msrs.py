@@ -67,6 +67,16 @@ class ApicBase(Protocol):
         """Set it; False for a value that is #GP."""
 
 
+class AddedMsr(Protocol):
+    """A register that a PC does not have."""
+
+    def read(self) -> int:
+        """The register."""
+
+    def write(self, value: int) -> bool:
+        """Set it; False for a value that is #GP."""
+
+
 class Msrs:
     """RDMSR and WRMSR of one vCPU."""
 
@@ -77,6 +87,8 @@ class Msrs:
         self._mtrrs = {MTRR_DEF_TYPE: 0xC00 | WRITE_BACK, **dict.fromkeys(MTRR_VARIABLE, 0)}
         self._mtrrs.update(dict.fromkeys(MTRR_FIXED, WRITE_BACK * 0x0101_0101_0101_0101))
         self.apic: ApicBase | None = None
+        self.added: dict[int, AddedMsr] = {}
+        """Registers beside a PC's, by number."""
 
     def read(self, index: int, virtual_ns: int) -> int:
         """Value of an MSR. Raises GuestFault for one that there is not."""
@@ -95,6 +107,8 @@ class Msrs:
             return self.apic.read_base()
         if index in (PLATFORM_ID, BIOS_SIGN_ID):
             return 0
+        if index in self.added:
+            return self.added[index].read()
         raise general_protection()
 
     def write(self, index: int, value: int, virtual_ns: int) -> bool:
@@ -121,6 +135,9 @@ class Msrs:
             pass
         elif index in PLAIN:
             self._write_plain(index, value)
+        elif index in self.added:
+            if not self.added[index].write(value):
+                raise general_protection()
         else:
             raise general_protection()
         return False

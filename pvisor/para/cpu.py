@@ -33,13 +33,16 @@ U32_MAX = 0xFFFF_FFFF
 ABI_VERSION, N_PAGES = constants.ABI_VERSION.number, constants.HYPERCALL_PAGES.number
 
 
-def hypervisor_leaves(offered: int) -> dict[int, CpuidLeaf]:
-    """The CPUID leaves by which a guest finds pvisor (hypercalls.md, Discovery)."""
+def hypervisor_leaves(offered: int, msrs: tuple[int, int] = (0, 0)) -> dict[int, CpuidLeaf]:
+    """The CPUID leaves by which a guest finds pvisor (hypercalls.md, Discovery).
+
+    `msrs`: the numbers of PV_MSR_HYPERCALL_PAGE and PV_MSR_UPCALL_VECTOR, where there are such.
+    """
     signature = (constants.CPUID_SIGNATURE_EBX, constants.CPUID_SIGNATURE_ECX, constants.CPUID_SIGNATURE_EDX)
     ebx, ecx, edx = (word.number for word in signature)
     return {
         constants.CPUID_BASE.number: (constants.CPUID_HIGHEST.number, ebx, ecx, edx),
-        constants.CPUID_VERSION.number: (ABI_VERSION, N_PAGES, 0, 0),
+        constants.CPUID_VERSION.number: (ABI_VERSION, N_PAGES, *msrs),
         constants.CPUID_FEATURES.number: (offered & U32_MAX, offered >> 32, 0, 0),
     }
 
@@ -82,6 +85,19 @@ class VirtualCpus:
             state.vcpu_info = self._shared.vcpu_info(vcpu_id)
 
 
+def abi_calls(offered: int) -> tuple[Served, ...]:
+    """The calls that need no room: about the ABI itself, the console's, the clock's."""
+
+    def features(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """FEATURES(word): the bits of that word."""
+        return offered if exit.args[0] == 0 else 0
+
+    itself_served = Served(
+        answers={itself.ABI_VERSION: abi_version, itself.FEATURES: features}, decides={itself.NOOP: noop}
+    )
+    return itself_served, console.SERVED, timer.SERVED
+
+
 class ParaWing:
     """The right wing of one domain. `rooms` serve what this file does not.
 
@@ -99,9 +115,7 @@ class ParaWing:
         self.calls = HypercallTable(
             offered,
             (
-                Served(answers={itself.ABI_VERSION: abi_version, itself.FEATURES: self.features},
-                       decides={itself.NOOP: noop}),
-                console.SERVED, timer.SERVED, *((PowerRoom().served,) if rooms is None else rooms),
+                *abi_calls(offered), *((PowerRoom().served,) if rooms is None else rooms),
                 *(cpus.served if cpus else ()),
             ),
         )  # fmt: skip
@@ -123,10 +137,6 @@ class ParaWing:
         table[ExitReason.CPUID] = self.cpuid_exit
         table[ExitReason.RDTSC] = rdtsc
         return tuple(table)
-
-    def features(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """FEATURES(word): the bits of that word."""
-        return self.offered_features if exit.args[0] == 0 else 0
 
     def cpuid_exit(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """CPUID, intercepted."""

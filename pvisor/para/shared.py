@@ -31,22 +31,33 @@ _N_VCPUS = offsetof("pv_shared_info", "n_vcpus")
 _PENDING, _MASK = offsetof("pv_shared_info", "pending") >> 3, offsetof("pv_shared_info", "mask") >> 3
 
 
-class SharedPage:
-    """The shared page of a domain, at a frame of its RAM. Event ports and vCPUs are given by number."""
+NOWHERE = -1
+"""The address of a shared page that the guest cannot see."""
 
-    def __init__(self, memory: GuestMemory, gpa: int) -> None:
+
+class SharedPage:
+    """The shared page of a domain, at a frame of its RAM. Event ports and vCPUs are given by number.
+
+    Without a frame (None) the guest cannot see it until it gives one by SHARED_SET.
+    """
+
+    def __init__(self, memory: GuestMemory, gpa: int | None) -> None:
         self._memory = memory
         self.on_move: list[Callable[[], None]] = []
         """Called after the page has moved, by who keeps its address."""
-        self.move(gpa)
+        if gpa is None:
+            self._place(NOWHERE, memoryview(bytearray(PAGE_BYTES)))
+        else:
+            self.move(gpa)
 
     def move(self, gpa: int) -> None:
         """Use another frame, as it is. Raises MemoryRangeError where there is no RAM."""
-        self.gpa = gpa
-        self._bytes = self._memory.view(gpa, PAGE_BYTES)
-        self._words = self._bytes.cast("Q")
+        self._place(gpa, self._memory.view(gpa, PAGE_BYTES))
         for moved in self.on_move:
             moved()
+
+    def _place(self, gpa: int, page: memoryview) -> None:
+        self.gpa, self._bytes, self._words = gpa, page, page.cast("Q")
 
     def vcpu_info(self, vcpu_id: int) -> int:
         """Guest-physical address of a vCPU's part (struct pv_vcpu_info)."""
@@ -174,7 +185,8 @@ class SharedPageMover:
         if gpa % PAGE_BYTES or gpa >= domain.memory.size_bytes:
             raise invalid()
         self._holds.hold(gpa // PAGE_BYTES, writable=True)
-        self._holds.drop(old // PAGE_BYTES, writable=True)
+        if old != NOWHERE:
+            self._holds.drop(old // PAGE_BYTES, writable=True)
         self._shared.move(gpa)
         self._initialise()
         return 0

@@ -29,6 +29,8 @@ from pvisor.vmm.config import DEFAULT_REMEDY, MODES, REMEDIES, TIERS, TRANSPORTS
 from pvisor.vmm.world import World
 
 if TYPE_CHECKING:
+    from pvisor.full.apic import LocalApic
+    from pvisor.full.cpu import FullWing
     from pvisor.full.screen import Screen
     from pvisor.para.balloon import Balloon
     from pvisor.vmm.board import Board
@@ -112,11 +114,11 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
             f"{config.n_vcpus} virtual CPUs: a domain in mode {mode} has "
             + (f"1 to {MAX_VCPUS}" if mode == "para" else "one")
         )
-    build_wing = {"full": _build_full, "emu": _build_emu, "para": _build_para}[mode]
+    builders = {"full": _build_full, "emu": _build_emu, "para": _build_para, "hybrid": _build_hybrid}
     with ExitStack() as owned:
         memory = GuestMemory(config.memory_bytes)
         parts = Parts(config, image, memory, console, input, domid, world or World(), switch, owned)
-        machine = build_wing(parts)
+        machine = builders[mode](parts)
         machine.mode = mode
         machine.domain.vcpus.extend(machine.vcpus)
         for vcpu in machine.vcpus:
@@ -124,7 +126,7 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
             vcpu.v.debug_abi = config.debug_abi
             vcpu.v.time_exits = config.time_exits
             if config.tier == "native":
-                vcpu.enable_natives(mode, config.without_natives)
+                vcpu.enable_natives("full" if mode == "hybrid" else mode, config.without_natives)
         machine._owned = owned.pop_all()
     return machine
 
@@ -132,7 +134,7 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
 def _check_remedy(remedy: str | None, mode: str) -> None:
     if remedy is not None and remedy not in REMEDIES:
         raise UsageError(f"--remedy {remedy}: there is {', '.join(REMEDIES)}")
-    if remedy is not None and mode != "full":
+    if remedy is not None and mode not in ("full", "hybrid"):
         why = {"emu": "has the CPU to itself", "para": "asks instead of using such instructions"}[mode]
         raise UsageError(
             f"--remedy {remedy}: for sensitive instructions in mode full; a guest in mode {mode} {why}"
@@ -162,7 +164,18 @@ def _build_para(parts: Parts) -> Machine:
     return build_para(parts)
 
 
+def _build_hybrid(parts: Parts) -> Machine:
+    from pvisor.vmm.hybrid_builder import build_hybrid
+
+    return build_hybrid(parts)
+
+
 def _build_full(parts: Parts) -> Machine:
+    return build_pc(parts)[0]
+
+
+def build_pc(parts: Parts, *, has_pc_io: bool = True) -> tuple[Machine, FullWing, LocalApic]:
+    """A fully virtualized PC. Without `has_pc_io` its drive and network card are missing."""
     from pvisor.full import start
     from pvisor.full.cpu import FullWing
 
@@ -171,10 +184,10 @@ def _build_full(parts: Parts) -> Machine:
     wing = FullWing(parts.memory, frames, vcpu, ioports, mmio)
     vcpu.v.remedy = REMEDIES.index(parts.config.remedy or DEFAULT_REMEDY)
     domain = domain_of(parts, wing)
-    board = _attach_devices(parts, domain, vcpu, ioports, mmio)
+    board = _attach_devices(parts, domain, vcpu, ioports, mmio, has_pc_io=has_pc_io)
     wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = board.apic
     start.load(parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts))
-    return Machine(domain, [vcpu], parts.image, ioports, mmio, board.screen)
+    return Machine(domain, [vcpu], parts.image, ioports, mmio, board.screen), wing, board.apic
 
 
 def _build_emu(parts: Parts) -> Machine:
@@ -203,8 +216,9 @@ def _modules(parts: Parts) -> tuple[Module, ...]:
 
 
 def _attach_devices(
-    parts: Parts, domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus
-) -> Board:
+    parts: Parts, domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus, *,
+    has_pc_io: bool = True,
+) -> Board:  # fmt: skip
     """A PC's devices."""
     from pvisor.vmm.board import build_board
 
@@ -214,6 +228,8 @@ def _attach_devices(
     timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
     timers.run_natively = vcpu.run_deadlines
     config = parts.config
+    if not has_pc_io:
+        return build_board(domain, vcpu, ioports, mmio, at_keyboard=config.screen)
     if len(config.disks) > 1:
         raise UsageError("--disk: the PC has one drive; give one file")
     disks = tuple(DiskImage(disk.path, read_only=disk.read_only) for disk in config.disks)

@@ -12,7 +12,7 @@ from pvisor.machine.clock import DEFAULT_EPOCH_S
 from pvisor.machine.modules import ModuleFile
 from pvisor.vmm.credit import DEFAULT_WEIGHT
 
-MODES = ("auto", "full", "para", "emu")
+MODES = ("auto", "full", "para", "emu", "hybrid")
 TIERS = ("native", "python")
 REMEDIES = ("none", "patch", "registers")
 """What is done about sensitive instructions that do not trap: enum pv_remedy of the engine."""

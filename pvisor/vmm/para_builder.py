@@ -15,22 +15,15 @@ from pvisor.machine.timers import Timers
 from pvisor.para import segments, start
 from pvisor.para.balloon import Balloon
 from pvisor.para.cpu import ParaWing, VirtualCpus
-from pvisor.para.events import EventTable
-from pvisor.para.grant_calls import Grants
-from pvisor.para.hypercalls import Served
-from pvisor.para.multicall import MulticallRoom
 from pvisor.para.paging import Paging
-from pvisor.para.power import PowerRoom
 from pvisor.para.start import Started
-from pvisor.para.timer import TimerRoom
 from pvisor.para.vcpus import VcpusRoom
 from pvisor.vmm.builder import Machine, Parts, domain_of
+from pvisor.vmm.io_rooms import IoRooms
 from pvisor.vmm.para_devices import attach_devices
 
 PARA_FRAMES = 32
-VIRQ_TIMER, VIRQ_STORE, VIRQ_BALLOON = (
-    row.number for row in (event_rows.VIRQ_TIMER, event_rows.VIRQ_STORE, event_rows.VIRQ_BALLOON)
-)
+VIRQ_BALLOON = event_rows.VIRQ_BALLOON.number
 
 
 def build_para(parts: Parts) -> Machine:
@@ -48,12 +41,11 @@ def build_para(parts: Parts) -> Machine:
     domain = domain_of(parts, ParaWing(offered))
     domain.timers = Timers(lambda: vcpus[0].virtual_ns)
     rooms = _Rooms(parts, domain, vcpus, frames, started)
-    rooms.initialise_shared_page()
     wing = ParaWing(offered, rooms.served, rooms.cpus)
-    rooms.multicall.table = wing.calls
+    rooms.io.multicall.table = wing.calls
     domain.wing = wing
     attach_devices(parts, domain)
-    return Machine(domain, vcpus, parts.image, on_turn=rooms.on_turn, balloon=rooms.balloon)
+    return Machine(domain, vcpus, parts.image, on_turn=rooms.io.on_turn, balloon=rooms.balloon)
 
 
 def _vcpu(parts: Parts, frames: HypervisorFrames, vcpu_id: int) -> UnicornVcpu:
@@ -69,62 +61,27 @@ class _Rooms:
 
     def __init__(self, parts: Parts, domain: Domain, vcpus: list[UnicornVcpu], frames: HypervisorFrames,
                  started: Started) -> None:  # fmt: skip
-        self._domain, self._vcpus, self._shared = domain, vcpus, started.shared
-        self.multicall, self.power = MulticallRoom(), PowerRoom(started.shared)
-        self.paging = Paging(parts.memory, vcpus)
-        parts.owned.callback(self.paging.frames.close)
-        self.paging.start(started.root, started.hole.root_entry, 1)
+        self._vcpus, self._shared, at = vcpus, started.shared, started.placement
+        self.paging = paging = Paging(parts.memory, vcpus)
+        parts.owned.callback(paging.frames.close)
+        paging.start(started.root, started.hole.root_entry, 1)
         for vcpu in vcpus:
-            self.paging.attach(vcpu)
-        self.paging.frames.hold(started.shared.gpa // PAGE_BYTES, writable=True)
+            paging.attach(vcpu)
+        paging.frames.hold(started.shared.gpa // PAGE_BYTES, writable=True)
+        self.io = IoRooms(parts, domain, vcpus, started.shared, paging.frames, GrantWindow(vcpus))
         self.cpus = VirtualCpus(
             frames, started.hole.gdts, started.shared, len(vcpus),
-            spaces=self.paging, holds=self.paging.frames, initialise=self.initialise_shared_page,
+            spaces=paging, holds=paging.frames, initialise=self.io.initialise_shared_page,
         )  # fmt: skip
         for vcpu, state in zip(vcpus, self.cpus.states, strict=True):
             vcpu.v.device[DEVICE_CPU] = state
-        self.events = self._join(parts, started)
-        self.timer = TimerRoom(lambda vcpu_id: self.events.raise_virq(VIRQ_TIMER, vcpu_id))
-        self.vcpu_room = VcpusRoom(self.begin_vcpu, self.end_vcpu)
-
-    def _join(self, parts: Parts, started: Started) -> EventTable:
-        """Enter the hubs, to be left again when the domain goes."""
-        world, domid, at = parts.world, parts.domid, started.placement
-        events = world.events.add(self._domain, started.shared)
-        parts.owned.callback(world.events.remove, domid)
-        events.on_signal = lambda port: self.power.on_pending(self._domain, port)
-        window = GrantWindow(self._vcpus)
-        grants = world.grants.add(domid, parts.memory, self.paging.frames, window)
-        parts.owned.callback(world.grants.remove, domid)
-        store = world.store.add(domid, lambda: events.raise_virq(VIRQ_STORE))
-        parts.owned.callback(world.store.remove, domid)
         self.balloon = Balloon(
-            self.paging.frames, (at.kernel_start, at.kernel_end, at.first_free),
-            lambda: events.raise_virq(VIRQ_BALLOON),
+            paging.frames, (at.kernel_start, at.kernel_end, at.first_free),
+            lambda: self.io.events.raise_virq(VIRQ_BALLOON),
         )  # fmt: skip
-        self._hub_calls = (events.served, Grants(grants).served, store.served)
-        return events
-
-    @property
-    def served(self) -> tuple[Served, ...]:
-        """What all of them serve, but for the CPU's rooms."""
-        return (
-            self.power.served, self.multicall.served, self.timer.served, self.vcpu_room.served,
-            self.paging.served, self.balloon.served, *self._hub_calls,
-        )  # fmt: skip
-
-    def initialise_shared_page(self) -> None:
-        """The shared page as at the start."""
-        wall_s, wall_ns = self._domain.wall_clock.at(0)
-        self._shared.clear()
-        self._shared.set_wall_clock(wall_s, wall_ns, len(self._vcpus))
-        for vcpu in self._vcpus:
-            self._shared.start_time(vcpu.vcpu_id)
-
-    def on_turn(self, vcpu_id: int, steal_ns: int) -> None:
-        """A vCPU begins a turn."""
-        self.power.forget(vcpu_id)
-        self._shared.set_steal(vcpu_id, steal_ns)
+        vcpu_room = VcpusRoom(self.begin_vcpu, self.end_vcpu)
+        self.served = (*self.io.served, vcpu_room.served, paging.served, self.balloon.served)
+        self.io.initialise_shared_page()
 
     def begin_vcpu(self, vcpu: Vcpu, by: Vcpu) -> None:
         """A further vCPU is put into the start state, on the tables of the one that asks."""
@@ -137,8 +94,7 @@ class _Rooms:
 
     def end_vcpu(self, vcpu: Vcpu) -> None:
         """A vCPU goes down."""
-        self.timer.stop(vcpu.vcpu_id)
-        self.power.forget(vcpu.vcpu_id)
+        self.io.end_vcpu(vcpu)
         self.paging.end_vcpu(vcpu)
 
 

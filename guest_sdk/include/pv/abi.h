@@ -48,6 +48,10 @@
 /* Multicall. */
 #define PV_MULTICALL_MAX 64 /* most calls that one MULTICALL makes */
 
+/* Model-specific registers of a hybrid guest. */
+#define PV_MSR_HYPERCALL_PAGE 0x40000000 /* write the GPA of a page, plus which: stubs are put there */
+#define PV_MSR_UPCALL_VECTOR  0x40000001 /* write a vector of the IDT: upcalls are its interrupts */
+
 /* Timers. */
 #define PV_TIMER_MIN_PERIOD_NS 10000 /* shortest period of TIMER_PERIODIC, in nanoseconds */
 
@@ -208,6 +212,8 @@
 #define PV_FEATURE_VCPUS_BIT 9     /* its number */
 #define PV_FEATURE_MULTICALL     0x400 /* MULTICALL: several calls in one. */
 #define PV_FEATURE_MULTICALL_BIT 10    /* its number */
+#define PV_FEATURE_GRANT_MAP     0x800 /* GRANT_MAP, GRANT_UNMAP: frames of others can be mapped. */
+#define PV_FEATURE_GRANT_MAP_BIT 11    /* its number */
 
 /* Hypercall numbers. */
 #define PV_HC_ABI_VERSION      0x00 /* Which version of the ABI is this? */

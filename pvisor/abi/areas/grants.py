@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM
+from pvisor.abi.features import GRANT_MAP as GRANT_MAP_FEATURE
 from pvisor.abi.features import GRANTS
 from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_out, u32, u64
 
@@ -49,6 +50,7 @@ INFO = Struct(
 STRUCTS: tuple[Struct, ...] = (COPY_OP, INFO)
 
 _NOT_OFFERED = "the feature GRANTS is not offered"
+_NO_WINDOW = "the feature GRANT_MAP is not offered"
 _WIDE = "an argument has bits above bit 31"
 _NO_GRANT = "there is no such domain, or it has no such grant (any more)"
 
@@ -123,7 +125,7 @@ GRANT_MAP = Hypercall(
         EPERM: "the grant is for another domain, or it is read-only and `flags` is not",
         ENOSPC: "all `PV_GRANT_SLOTS` slots are used, or the host has no room for the mapping",
         EINVAL: f"`flags` is unknown, or {_WIDE}",
-        ENOSYS: _NOT_OFFERED,
+        ENOSYS: _NO_WINDOW,
     },
     notes=(
         "An entry of a page table that names the slot makes the frame visible (ENTRY_SET, TABLE_UPDATE). It "
@@ -133,7 +135,7 @@ GRANT_MAP = Hypercall(
         "If the granter dies, the frame stays until it is unmapped, with what is in it.",
         "The same grant may be mapped several times, at a slot each.",
     ),
-    feature=GRANTS,
+    feature=GRANT_MAP_FEATURE,
     replaces="nothing, as GRANT_CREATE",
     example=(
         "int64_t frame = pv_grant_map(PV_DOMID_SELF, 77, 0);\nif (frame >= 0)\n"
@@ -151,13 +153,13 @@ GRANT_UNMAP = Hypercall(
         EINVAL: "`gpa` is not the first byte of a slot of the window",
         ENOENT: "nothing is in the slot",
         EBUSY: "an entry of a page table names the slot; nothing has changed",
-        ENOSYS: _NOT_OFFERED,
+        ENOSYS: _NO_WINDOW,
     },
     notes=(
         "Clear the entries first. No TLB flush is needed in between: this call does what is necessary on all "
         "virtual CPUs.",
     ),
-    feature=GRANTS,
+    feature=GRANT_MAP_FEATURE,
     replaces="nothing, as GRANT_CREATE",
     example="if (pv_grant_unmap(PV_GRANT_WINDOW) != -PV_ENOENT)\n    return 1;",
 )

@@ -7,9 +7,26 @@ from pvisor.abi.errnos import EFAULT, EINVAL
 from pvisor.abi.features import MULTICALL as MULTICALL_FEATURE
 from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_inout, u32
 
+MSRS = "Model-specific registers of a hybrid guest"
+
 MULTICALL_MAX = Constant("PV_MULTICALL_MAX", 64, "most calls that one MULTICALL makes", "Multicall")
 
-CONSTANTS: tuple[Constant, ...] = (MULTICALL_MAX,)
+MSR_HYPERCALL_PAGE = Constant(
+    "PV_MSR_HYPERCALL_PAGE",
+    0x4000_0000,
+    "write the GPA of a page, plus which: stubs are put there",
+    MSRS,
+    is_hex=True,
+)
+MSR_UPCALL_VECTOR = Constant(
+    "PV_MSR_UPCALL_VECTOR",
+    0x4000_0001,
+    "write a vector of the IDT: upcalls are its interrupts",
+    MSRS,
+    is_hex=True,
+)
+
+CONSTANTS: tuple[Constant, ...] = (MULTICALL_MAX, MSR_HYPERCALL_PAGE, MSR_UPCALL_VECTOR)
 
 MULTICALL_ENTRY = Struct(
     "pv_multicall_entry",
