@@ -146,6 +146,11 @@ int pv_interrupt_set(enum pv_source source, pv_interrupt_handler *handler, void 
     return pv_event_set(own->port, handler != NULL ? signalled : NULL, own);
 }
 
+void pv_interrupt_adopt(enum pv_source source, uint32_t port)
+{
+    sources[source].port = port;
+}
+
 static bool has_port(enum pv_source source)
 {
     return (unsigned)source < N_SOURCES && sources[source].port != 0;

@@ -17,4 +17,7 @@ void pv_interrupt_forget(enum pv_source source);
 /* Gets each exception of a user program that has no handler. */
 extern void (*pv_user_faulted)(const struct pv_trap_frame *frame);
 
+/* SOURCE is signalled at PORT: that of a device, whose own code allocates it. */
+void pv_interrupt_adopt(enum pv_source source, uint32_t port);
+
 #endif /* PV_SRC_INTERRUPT_H */

@@ -12,6 +12,7 @@
 #include <pv/string.h>
 
 #include "device.h"
+#include "interrupt.h"
 
 enum { N_BUFFERS = 32, BUFFER_BYTES = 2048, PER_PAGE = PV_PAGE_BYTES / BUFFER_BYTES };
 enum { N_PAGES = N_BUFFERS / PER_PAGE, WIRE_MIN = 60 };
@@ -176,5 +177,8 @@ int pv_net_on_receive(pv_interrupt_handler *handler, void *context)
 {
     if (!has_card())
         return -PV_ENODEV;
-    return pv_event_set(device.port, handler, context);
+    pv_interrupt_adopt(PV_SOURCE_NET, device.port);
+    pv_ring_rest(&receive_ring); /* the next frame signals */
+    pv_event_take(device.port);  /* those before it are not told of */
+    return pv_interrupt_set(PV_SOURCE_NET, handler, context);
 }
