@@ -68,10 +68,10 @@ if TYPE_CHECKING:
     type=disk,
     multiple=True,
     metavar="FILE[,ro]",
-    help="Full: a raw disk image, locked while the guest runs; with ,ro the guest may only read it.",
+    help="A raw disk image, locked while the guest runs; with ,ro the guest may only read it.",
 )
 @click.option(
-    "--net", is_flag=True, help="Full: a network card (NE2000), on a switch where nobody else is yet."
+    "--net", is_flag=True, help="A network card (full: an NE2000), on a switch where nobody else is yet."
 )
 @click.option(
     "--pcap",

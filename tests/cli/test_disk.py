@@ -44,7 +44,15 @@ def test_files_that_will_not_do(pvisor: Pvisor, guests: Shelf, image: Path, tmp_
     refused(pvisor("run", elf, "--disk", odd), "truncate -s 1024")
     refused(pvisor("run", elf, "--disk", ",ro"), "names no file")
     refused(pvisor("run", elf, "--disk", image, "--disk", image), "one drive")
-    refused(pvisor("run", guests("hello", "para"), "--disk", image), "only a PC kernel")
+
+
+def test_a_paravirtual_guest_has_several(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
+    images = [tmp_path / f"{i}.img" for i in range(3)]
+    for path in images:
+        path.write_bytes(bytes(8192))
+    options = [word for path in images for word in ("--disk", path)]
+    assert pvisor("run", guests("hello", "para"), *options).status == 0
+    refused(pvisor("run", guests("hello", "para"), *options, "--disk", images[0]), "in use")
 
 
 def test_a_disk_in_use(pvisor: Pvisor, guests: Shelf, image: Path) -> None:
