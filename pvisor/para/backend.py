@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pvisor.abi import errnos
+from pvisor.abi.areas import store as store_rows
 from pvisor.domain.domain import Domain
 from pvisor.para.grants import GrantHub, HostMapping
 from pvisor.para.refusal import GuestError
 from pvisor.para.ring import BackRing, RingBrokenError, RingKind
 
+READ, WRITE = store_rows.READ.number, store_rows.WRITE.number
 _MAX_DIGITS = 10
 
 
@@ -60,6 +62,26 @@ class Store(Protocol):
 
     def watch(self, path: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call back with the path after each change of a node or below it. The result ends that."""
+
+
+class Registry(Store, Protocol):
+    """The store, for who brings domains together."""
+
+    def permit(self, path: str, domid: int, rights: int) -> None:
+        """Say what a domain may do with a node and what is below it."""
+
+
+def introduce(store: Registry, frontend: int, folder: str, backend: int) -> None:
+    """Let one domain serve a device of another: `folder` is `block/0` for instance, domains by their numbers.
+
+    The backend may read the device's nodes and write those below `backend`. It is told by a node of its own
+    home: `serves/2/block/0` holds the path of domain 2's device.
+    """
+    path = f"/domain/{frontend}/device/{folder}"
+    store.write(f"{path}/backend", str(backend).encode())
+    store.permit(path, backend, READ)
+    store.permit(f"{path}/backend", backend, READ | WRITE)
+    store.write(f"/domain/{backend}/serves/{frontend}/{folder}", path.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
 
 #include <pv/block.h>
 #include <pv/error.h>
-#include <pv/hypercall.h>
+#include <pv/grant.h>
 #include <pv/string.h>
 
 #include "device.h"
@@ -32,7 +32,7 @@ static void look_for_disk(void)
     if (pv_device_connect(&device, rings, 1) != 0)
         return;
     for (unsigned i = 0; i < N_PAGES; i++) {
-        int64_t gref = pv_device_grant(&device, pages + i * PV_PAGE_BYTES, 0);
+        int64_t gref = pv_grant_page(device.domid, pages + i * PV_PAGE_BYTES, 0);
         if (gref < 0)
             return;
         grefs[i] = (uint32_t)gref;

@@ -6,6 +6,7 @@
  */
 #include <pv/error.h>
 #include <pv/event.h>
+#include <pv/grant.h>
 #include <pv/store.h>
 #include <pv/string.h>
 
@@ -72,11 +73,6 @@ static int wait_for_backend(const struct pv_device *device)
     return 0;
 }
 
-int64_t pv_device_grant(const struct pv_device *device, const void *page, uint32_t flags)
-{
-    return pv_grant_create(device->domid, (uintptr_t)page, flags); /* the kernel's addresses are GPAs */
-}
-
 int pv_device_connect(struct pv_device *device, const struct pv_device_ring *rings, unsigned n)
 {
     uint64_t domid;
@@ -90,7 +86,7 @@ int pv_device_connect(struct pv_device *device, const struct pv_device_ring *rin
         return -PV_EIO;
     device->port = (uint32_t)port;
     for (unsigned i = 0; i < n; i++) {
-        int64_t gref = pv_device_grant(device, rings[i].page, 0);
+        int64_t gref = pv_grant_page(device->domid, rings[i].page, 0);
         if (gref < 0 || tell_number(device, rings[i].node, (uint64_t)gref) != 0)
             return -PV_EIO;
     }
@@ -104,6 +100,13 @@ void pv_device_signal(const struct pv_device *device)
     pv_event_send(device->port);
 }
 
+/* A backend that ends lets go of its end of the channel, which signals this one. */
+static bool is_bound(const struct pv_device *device)
+{
+    struct pv_event_info info;
+    return pv_event_status(device->port, &info) == 0 && info.kind == PV_EVENT_BOUND;
+}
+
 int pv_device_wait(const struct pv_device *device, struct pv_ring *ring, struct pv_ring_response *response)
 {
     for (;;) {
@@ -112,7 +115,7 @@ int pv_device_wait(const struct pv_device *device, struct pv_ring *ring, struct 
             return n > 0 ? 0 : n;
         if (pv_ring_rest(ring))
             continue;
-        if (!backend_is(device, "connected"))
+        if (!is_bound(device))
             return -PV_EIO;
         pv_poll(&device->port, 1, 0);
         pv_event_take(device->port); /* before the ring is looked at again: what comes after is a new signal */

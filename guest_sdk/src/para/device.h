@@ -26,9 +26,6 @@ struct pv_device_ring {
  */
 int pv_device_connect(struct pv_device *device, const struct pv_device_ring *rings, unsigned n);
 
-/* Grant a page of this guest's to the backend. Returns the gref, or an error. */
-int64_t pv_device_grant(const struct pv_device *device, const void *page, uint32_t flags);
-
 /* The number in a node that the backend has written; 0 where there is none. */
 uint64_t pv_device_number(const struct pv_device *device, const char *node);
 

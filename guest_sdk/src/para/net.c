@@ -8,6 +8,7 @@
 
 #include <pv/error.h>
 #include <pv/event.h>
+#include <pv/grant.h>
 #include <pv/net.h>
 #include <pv/string.h>
 
@@ -65,10 +66,10 @@ static void put_empty(uint32_t index)
 
 static bool grant_buffers(void)
 {
-    int64_t gref = pv_device_grant(&device, outgoing, PV_GRANT_READ_ONLY);
+    int64_t gref = pv_grant_page(device.domid, outgoing, PV_GRANT_READ_ONLY);
     outgoing_gref = (uint32_t)gref;
     for (unsigned i = 0; i < N_PAGES && gref >= 0; i++) {
-        gref = pv_device_grant(&device, incoming + i * PV_PAGE_BYTES, 0);
+        gref = pv_grant_page(device.domid, incoming + i * PV_PAGE_BYTES, 0);
         incoming_grefs[i] = (uint32_t)gref;
     }
     return gref >= 0;
