@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,42 @@ def test_where_the_engine_cannot_raise_user_io_does_nothing() -> None:
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if not line.startswith(EXACT_ONLY)]
     assert lines == [line for line in EXPECTED.splitlines() if not line.startswith(EXACT_ONLY)]
+
+
+INTERESTING = [
+    bytes([first, *rest])
+    for first, rests in [
+        *((op, [(), (0x80,)]) for op in (0xE4, 0xE5, 0xE6, 0xE7, 0xEC, 0xED, 0xEE, 0xEF)),
+        *((op, [()]) for op in (0x6C, 0x6D, 0x6E, 0x6F, 0xCF, 0xCB, 0xCC, 0xF1)),
+        *((op, [()]) for op in (0xF4, 0xFA, 0xFB, 0x9C, 0x9D, 0x54, 0x50, 0x57)),
+        (0xCD, [(3,), (13,), (14,), (0x80,), (0x82,), (6,)]), (0xF3, [(0x6C,), (0x6F,), (0xA4,)]),
+        (0x0F, [(0x05,), (0x34,), (0x35,), (0x07,), (0x0B,), (0x01, 0xC1), (0x20, 0xD8), (0x22, 0xD8),
+                (0xA2,), (0x31,), (0x01, 0xF8), (0x33,), (0x06,), (0x00, 0xD8), (0x01, 0x17)]),
+        (0x48, [(0xCF,), (0x0F, 0x07), (0x8B, 0x07), (0x89, 0x07), (0x89, 0xFC)]), (0x66, [(0xCF,), (0x9D,)]),
+        (0x8E, [(0xD0,), (0xD8,), (0xE8,), (0xE0,)]),
+        (0xB8, [(0x1B, 0, 0, 0), (0x11, 0, 0, 0), (3, 0, 0, 0)]),
+        (0x68, [(0, 0, 2, 0), (0x23, 0, 0, 0), (0x2B, 0, 0, 0), (9, 0, 0, 0), (0, 0x33, 0, 0)]),
+        (0x6A, [(0x1B,), (0x23,), (0x2B,), (9,)]),
+    ]
+    for rest in rests
+]  # fmt: skip
+"""Instructions that mean something to a hypervisor, and what makes frames for them."""
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_user_code_ends_the_domain(elf: Path, seed: int) -> None:
+    """Random code. It may loop until the budget is used up; but the kernel lives."""
+    chance = random.Random(seed)
+    with user_machine(elf, tier=TIERS[seed % 2], transport=TRANSPORTS[seed % 3]) as (machine, console):
+        machine.vcpu.v.budget = 100_000
+        code = b""
+        while len(code) < 4096:
+            code += chance.choice(INTERESTING) if chance.random() < 0.7 else chance.randbytes(3)
+        machine.domain.memory.write(symbol(elf, "user_code"), code[:4096])
+        ending = run(machine)
+        assert ending.ended_by in (EndedBy.GUEST, EndedBy.BUDGET), ending.reason
+        assert console.data.count(b"vector") > 0
+        assert machine.vcpu.cpl in (1, 3)
 
 
 def plain_run() -> None:
