@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each header of the SDK promises, by guests that use it: in full and emu, in both tiers, under QEMU."""
+"""What each header of the SDK promises, by guests that use it: in each mode, in both tiers, under QEMU."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ GUESTS = FOLDER / "sdk"
 INCLUDE = sdk_dir() / "include"
 NAMES = ("traps", "interrupts", "timer", "memory", "user")
 """Guests that need nothing but a PC."""
+PARA_ONLY = ("store",)
+"""Guests that use what a PC does not have."""
 LANES = [("full", "native"), ("full", "python"), ("emu", "native"), ("emu", "python")]
+PARA_LANES = [("para", "native"), ("para", "python")]
 N_SECTORS = 2048
 
 Built = Callable[[str], Path]
@@ -39,6 +42,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("twins")
     return lru_cache(None)(
         lambda name: build_guest([GUESTS / f"{name}.c"], folder / f"{name}.elf", "full").path
+    )
+
+
+@pytest.fixture(scope="module")
+def built_para(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The same for a guest of the other wing."""
+    folder = tmp_path_factory.mktemp("para-twins")
+    return lru_cache(None)(
+        lambda name: build_guest([GUESTS / f"{name}.c"], folder / f"{name}.elf", "para").path
     )
 
 
@@ -87,6 +99,12 @@ def test_what_a_guest_prints(built: Built, name: str, lane: tuple[str, str]) -> 
     assert said(run_domain(config(built(name), lane))) == expected(name)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("lane", PARA_LANES, ids=lambda lane: "-".join(lane))
+def test_what_its_twin_prints(built_para: Built, name: str, lane: tuple[str, str]) -> None:
+    assert said(run_domain(config(built_para(name), lane))) == expected(name)
+
+
 @pytest.mark.needs_qemu
 @pytest.mark.parametrize("name", NAMES)
 def test_qemu_agrees(built: Built, name: str) -> None:
@@ -94,17 +112,25 @@ def test_qemu_agrees(built: Built, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_tiers_do_the_same(built: Built, name: str) -> None:
-    one, other = (run_domain(config(built(name), ("full", tier))) for tier in ("native", "python"))
+@pytest.mark.parametrize("mode", ["full", "para"])
+def test_tiers_do_the_same(built: Built, built_para: Built, mode: str, name: str) -> None:
+    elf = (built if mode == "full" else built_para)(name)
+    one, other = (run_domain(config(elf, (mode, tier))) for tier in ("native", "python"))
     assert (one.n_instructions, one.virtual_ns) == (other.n_instructions, other.virtual_ns)
     assert {reason: row.count for reason, row in one.exits.items()} == {
         reason: row.count for reason, row in other.exits.items()
     }
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_its_twin_builds_without_a_warning(tmp_path: Path, name: str) -> None:
+    assert build_guest([GUESTS / f"{name}.c"], tmp_path / "guest.elf", "para").warnings == ""
+
+
 def test_every_guest_builds_without_a_warning(tmp_path: Path) -> None:
     for source in sorted(GUESTS.glob("*.c")):
-        assert build_guest([source], tmp_path / "guest.elf", "full").warnings == "", source.name
+        mode = "para" if source.stem in PARA_ONLY else "full"
+        assert build_guest([source], tmp_path / "guest.elf", mode).warnings == "", source.name
 
 
 @pytest.mark.parametrize("header", sorted(path.name for path in (INCLUDE / "pv").glob("*.h")))
@@ -124,6 +150,14 @@ def test_an_unhandled_exception_is_a_crash_where_it_happened(built: Built, lane:
     result = run_domain(config(built("unhandled"), lane))
     assert (result.output, result.ending.ended_by) == (b"now\n", EndedBy.CRASH)
     assert "triple fault: #UD" in result.ending.reason
+    assert result.crash is not None and result.crash.code.startswith(b"\x0f\x0b")
+
+
+@pytest.mark.parametrize("tier", ["native", "python"])
+def test_an_unhandled_exception_of_its_twin(built_para: Built, tier: str) -> None:
+    result = run_domain(config(built_para("unhandled"), ("para", tier)))
+    assert (result.output, result.ending.ended_by) == (b"now\n", EndedBy.CRASH)
+    assert result.ending.reason.startswith("#UD: invalid opcode 0f 0b")
     assert result.crash is not None and result.crash.code.startswith(b"\x0f\x0b")
 
 
