@@ -89,7 +89,9 @@ class Rig:
 
     def happens(self, reason: R, **fields: int) -> FakeExit:
         """An exit that is no hypercall."""
-        exit = FakeExit(reason=reason, **fields)
+        exit = FakeExit(reason=reason)
+        for name, value in fields.items():
+            setattr(exit, name, value)
         assert handle_exit(self.domain, self.vcpu, exit) is Outcome.RESUME
         return exit
 
