@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What must hold of a paravirtual domain's tables, whatever the guest has done: the proof that it is isolated.
+"""What must hold of a paravirtual domain's tables, whatever the guest has done: it is isolated.
 
-`check` walks every table that a vCPU's root, a pin or a table that nobody uses any more leads to, and counts anew
-what para/frames.py has counted as it went.
+`check` walks every table, those that nobody uses any more as well, and counts anew what para/frames.py has
+counted as it went.
 """
 
 from __future__ import annotations
@@ -11,17 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from pvisor.machine.memory import PAGE_BYTES
-from pvisor.para.frames import (
-    GRANT_WINDOW,
-    L1,
-    L4,
-    NONE,
-    PINNED,
-    POPULATED,
-    READ_ONLY,
-    WRITABLE,
-    FrameTable,
-)  # fmt: skip
+from pvisor.para.frames import GRANT_WINDOW, L1, L4, NONE, PINNED, POPULATED, READ_ONLY, WRITABLE, FrameTable
 from pvisor.para.tables import FRAME, HOLE_SLOT, HOLE_SLOTS, LARGE, NX, P, W
 
 Hold = tuple[int, bool]
@@ -44,7 +34,7 @@ def frame_named(frames: FrameTable, entry: int) -> int:
 
 
 def check(frames: FrameTable, holds: Iterable[Hold], roots: Iterable[int]) -> None:
-    """Only frames that are there, no table writable, the hole in each root and nothing else in it; counts agree.
+    """Only frames that are there, no table writable, nothing but the hole in the hole; counts agree.
 
     `roots` are the GPAs that vCPUs use, each as often as it is used.
     """
@@ -75,7 +65,8 @@ def _check_table(frames: FrameTable, frame: int, typed: Counter[int], other: Cou
     assert frames.flags[frame] & POPULATED, f"table {frame:#x} is not there"
     for index, entry in enumerate(entries_of(frames, frame)):
         if level == L4 and index in HOLE_SLOTS:
-            assert entry == (frames.state.hole_entry if index == HOLE_SLOT else 0) or not entry & P, hex(entry)
+            is_hole = index == HOLE_SLOT and entry == frames.state.hole_entry
+            assert is_hole or (index != HOLE_SLOT and not entry & P), hex(entry)
             continue
         if not entry & P:
             continue

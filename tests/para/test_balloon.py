@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from pvisor.abi import errnos
@@ -109,7 +111,7 @@ def test_the_map(world: PagingWorld) -> None:
     assert [(one["gpa"], one["type"]) for one in found] == [
         (0, 1), (0x1_0000, 2), (0x2_0000, 3), (0x9_0000, 1), (1 << 36, 4),
     ]  # fmt: skip
-    for before, after in zip(found[:3], found[1:], strict=False):
+    for before, after in pairwise(found[:4]):
         assert before["gpa"] + before["n_bytes"] == after["gpa"]
     world.memory.write(ARRAY, bytes(5 * n_bytes))
     assert world.call(rows.MEMORY_MAP, ARRAY, 1) == 5

@@ -306,3 +306,14 @@ def test_content_that_may_have_changed_has_another_number(world: PagingWorld) ->
 def test_a_pointer_is_copied_once(world: PagingWorld) -> None:
     world.call_with(rows.TABLE_UPDATE, [world.l1, 0] * 3, 3, 0)
     assert [line for line in world.vcpu.log if line.startswith("copy")] == [f"copy_in {ARRAY:#x} 48"]
+
+
+def test_a_frame_that_cannot_become_a_table_leaves_no_counts(world: PagingWorld) -> None:
+    """Good entries before the bad one were counted already."""
+    for index, entry in enumerate((B | READ_WRITE, C | READ_ONLY, 1 << 40 | P)):
+        world.memory.write_u64(A + 8 * index, entry)
+    protect(world, A)
+    before = world.image()
+    assert world.call(rows.TABLE_PIN, A, 1) == EINVAL
+    assert world.image() == before
+    world.check()
