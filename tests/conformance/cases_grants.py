@@ -10,6 +10,7 @@ from pvisor.abi.layout import offsetof
 from pvisor.para.grant_calls import Grants
 from pvisor.para.grants import FixedFrames, GrantHub
 from pvisor.para.hypercalls import Served
+from pvisor.para.paging import Paging
 from tests.conformance.case import At, Case, Data, Frame, Gpa, Peek, Poke, ResultOf, Start, Step, Value
 from tests.conformance.rows import C, D
 from tests.conformance.world import FIRST_FREE, TABLES, Player, World
@@ -27,7 +28,9 @@ FOREIGN = 4
 def room(world: World, player: Player) -> Served:
     """Grants of one domain."""
     domain = player.domain
-    frames = FixedFrames(range(TABLES >> 12, FIRST_FREE >> 12))
+    paging = player.parts.get(Paging)
+    tables = range(TABLES >> 12, FIRST_FREE >> 12)
+    frames = paging.frames if isinstance(paging, Paging) else FixedFrames(tables)
     return Grants(world.hub(GrantHub).add(domain.domid, domain.memory, frames)).served
 
 
