@@ -219,7 +219,7 @@ def run_on_handlers(case: Case, world: World | None = None) -> Report:
         plan.plan()
         for domid, at, content in plan.contents:
             world.players[domid].domain.memory.write(at, content)
-        results, ending = _run(world, plan.operations)
+        results, ending = run(world, plan.operations)
         if ending.startswith(CHANGED):
             return Report(Verdict.FAILURE, ending)
         status = next((p.domain.ending.status for p in world.players.values() if p.domain.ending), None)
@@ -232,7 +232,7 @@ def run_on_handlers(case: Case, world: World | None = None) -> Report:
         return Report(Verdict.ERROR, str(error))
 
 
-def _run(world: World, operations: list[Operation]) -> tuple[list[int | None], str]:
+def run(world: World, operations: list[Operation]) -> tuple[list[int | None], str]:
     """The results of the operations, and how a domain has ended, or ""; then nothing has."""
     results: list[int | None] = [None] * len(operations)
     for index, operation in enumerate(operations):
