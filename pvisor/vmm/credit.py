@@ -77,10 +77,12 @@ class CreditScheduler:
     _queue: deque[Entity] = field(default_factory=deque)
 
     def add(self, account: Account) -> None:
-        """A domain comes. It begins with its share, as if it had been there from the period's begin."""
+        """A domain comes. It begins with its share of a period, and no other has more than its own then."""
+        account.credit_ns = PERIOD_NS
         self._accounts.append(account)
         total = sum(one.weight for one in self._accounts)
-        account.credit_ns = PERIOD_NS * account.weight // total
+        for one in self._accounts:
+            one.credit_ns = min(one.credit_ns, PERIOD_NS * one.weight // total)
 
     def remove(self, account: Account) -> None:
         """A domain goes, with its entities."""
