@@ -97,6 +97,11 @@ class Switch:
         self._ports = [other for other in self._ports if other is not port]
         self._addresses = {a: seen for a, seen in self._addresses.items() if seen[0] is not port}
 
+    def detach_machine(self, timers: Timers) -> None:
+        """Pull every plug of the domain whose timers these are."""
+        for port in [port for port in self._ports if port.timers is timers]:
+            self.detach(port)
+
     def _take(self, sender: Port, frame: bytes) -> None:
         if not sender.is_attached or not MIN_FRAME_BYTES <= len(frame) <= MAX_FRAME_BYTES:
             sender.n_refused += 1

@@ -236,4 +236,6 @@ def _attach_devices(
     for disk in disks:
         parts.owned.callback(disk.close)
     switch = parts.switch or Switch() if config.net else None
+    if switch is not None:
+        parts.owned.callback(switch.detach_machine, timers)
     return build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch, at_keyboard=config.screen)

@@ -24,8 +24,7 @@ SLICE_NS = 1_000_000
 RATE_LIMIT_NS = 100_000
 """Who has just begun to run is not preempted by one that wakes: switching would cost more than waiting."""
 SAVED_NS = 3 * SLICE_NS
-"""What an account may have beside its share of a period, so that it gets later what turns of others cost "
-"it."""
+"""What an account may have beside its share of a period: so it gets later what turns of others cost it."""
 DEFAULT_WEIGHT = 256
 MIN_WEIGHT, MAX_WEIGHT = 1, 65535
 _FIRST, _LAST = -(1 << 62), 1 << 62

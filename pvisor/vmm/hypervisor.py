@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,12 +34,18 @@ Trace = Callable[[Sequence[Any]], None]
 class HostedDomain:
     """A domain of a Hypervisor: what it is, what it prints, how it ended, what it did."""
 
-    def __init__(self, config: DomainConfig, console: ConsoleOutput, machine: Machine) -> None:
+    def __init__(
+        self, config: DomainConfig, console: ConsoleOutput, machine: Machine, watched: Mapping[int, str]
+    ) -> None:
         self.config = config
         self.console = console
+        self.watched = dict(watched)
+        """The functions whose calls are counted, by address."""
         self.domid = machine.domain.domid
         self.name = machine.domain.name
         self.machine: Machine | None = machine
+        self.timer: threading.Timer | None = None
+        """Ends it when its time is over."""
         self._result: RunResult | None = None
 
     @property
@@ -62,7 +68,14 @@ class HostedDomain:
     def finish(self, result: RunResult) -> None:
         """It has ended."""
         self._result = result
-        self.machine = None
+        self.let_go()
+
+    def let_go(self) -> Machine | None:
+        """Its machine, if it is still there, which the caller closes."""
+        if self.timer is not None:
+            self.timer.cancel()
+        machine, self.machine = self.machine, None
+        return machine
 
 
 class Hypervisor:
@@ -79,7 +92,9 @@ class Hypervisor:
         self._interrupted = interrupted
         self._switches: dict[str, Switch] = {}
         self._islands: dict[str, tuple[PhysicalCpu, World]] = {}
-        self._timers: list[threading.Timer] = []
+        self._kicking = threading.Lock()
+        """No vCPU is closed while one is kicked."""
+        self._begun_ns = 0
         self.domains: list[HostedDomain] = []
 
     def __enter__(self) -> Hypervisor:
@@ -109,15 +124,22 @@ class Hypervisor:
                 f"{MAX_WEIGHT}, a cap 0 to 100 percent"
             )
         console = console or ConsoleOutput()
-        cpu, world = self._island_of(config)
+        island = self._island_of(config)
+        cpu, world = self._islands.get(island) or (PhysicalCpu(), World())
         switch = self._switches.get(config.network) or Switch()
-        if config.net:
-            self._switches.setdefault(config.network, switch)
         machine = build(
             config, console, input or NoInput(), domid=len(self.domains) + 1, switch=switch, world=world
         )
-        domain = HostedDomain(config, console, machine)
+        try:
+            names = watch_operations(machine, config.watch)
+        except UsageError:
+            machine.close()
+            raise
+        domain = HostedDomain(config, console, machine, names)
         self.domains.append(domain)
+        self._islands[island] = cpu, world
+        if config.net:
+            self._switches[config.network] = switch
         self._start(domain, machine, cpu, trace)
         return domain
 
@@ -126,6 +148,10 @@ class Hypervisor:
 
         An exception of ours passes through when every thread has stopped.
         """
+        self._begun_ns = time.monotonic_ns()
+        for domain in self.domains:
+            if domain.timer is not None and domain.timer.ident is None:
+                domain.timer.start()
         errors: list[BaseException] = []
         cpus = [cpu for cpu, _ in self._islands.values()]
 
@@ -148,26 +174,23 @@ class Hypervisor:
 
     def close(self) -> None:
         """Free everything. What domains printed and did stays readable."""
-        for timer in self._timers:
-            timer.cancel()
-        for domain in self.domains:
-            if domain.machine is not None:
-                domain.machine.close()
+        with self._kicking:
+            for domain in self.domains:
+                machine = domain.let_go()
+                if machine is not None:
+                    machine.close()
 
     # --- parts
 
-    def _island_of(self, config: DomainConfig) -> tuple[PhysicalCpu, World]:
-        """The physical CPU for a domain: one for all, or, with threads, one for each network and loner."""
-        name = ""
-        if self._n_threads > 1:
-            name = f"net {config.network}" if config.net else f"domain {len(self.domains) + 1}"
-        return self._islands.setdefault(name, (PhysicalCpu(), World()))
+    def _island_of(self, config: DomainConfig) -> str:
+        """Whose physical CPU a domain gets: one for all, or, with threads, one for each network and loner."""
+        if self._n_threads == 1:
+            return ""
+        return f"net {config.network}" if config.net else f"domain {len(self.domains) + 1}"
 
     def _start(self, hosted: HostedDomain, machine: Machine, cpu: PhysicalCpu, trace: Trace | None) -> None:
         config = hosted.config
         time_is_over = threading.Event()
-        begun_ns = time.monotonic_ns()
-        names = watch_operations(machine, config.watch)
 
         def on_kick() -> Ending | None:
             for vcpu in machine.vcpus:
@@ -188,9 +211,11 @@ class Hypervisor:
             for vcpu in machine.vcpus:
                 vcpu.complete()
                 drain(vcpu)
-            wall_ns = time.monotonic_ns() - begun_ns
-            hosted.finish(gather(machine, config, ending, crash, names, wall_ns, begun_ns))
-            machine.close()
+            wall_ns = time.monotonic_ns() - self._begun_ns
+            result = gather(machine, config, ending, crash, hosted.watched, wall_ns, self._begun_ns)
+            with self._kicking:
+                hosted.finish(result)
+                machine.close()
 
         if trace is not None:
             for vcpu in machine.vcpus:
@@ -201,15 +226,18 @@ class Hypervisor:
         )  # fmt: skip
         member.on_end = on_end
         if config.timeout_s is not None:
-            self._start_timer(machine, config.timeout_s, time_is_over)
+            hosted.timer = self._timer(config.timeout_s, time_is_over)
 
-    def _start_timer(self, machine: Machine, timeout_s: float, over: threading.Event) -> None:
+    def _timer(self, timeout_s: float, over: threading.Event) -> threading.Timer:
+        """Kicks all domains when one's time is over: it need not be the one that runs."""
+
         def expire() -> None:
             over.set()
-            for vcpu in machine.vcpus:
-                vcpu.kick()
+            with self._kicking:
+                machines = [one.machine for one in self.domains if one.machine is not None]
+                for vcpu in [vcpu for machine in machines for vcpu in machine.vcpus]:
+                    vcpu.kick()
 
         timer = threading.Timer(timeout_s, expire)
         timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
+        return timer

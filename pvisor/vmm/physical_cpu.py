@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import STATUS_TIME_OVER, EndedBy, Ending, Outcome
@@ -45,8 +46,12 @@ class Member:
     cpu: PhysicalCpu
     on_kick: Callable[[], Ending | None]
     on_turn: Callable[[int, int], object]
+    deliver: Callable[[Vcpu], None]
+    """`Domain.notify` of the wing, which is made to wake the vCPU as well."""
     runners: list[Runner] = field(default_factory=list)
     due_ns: int = NEVER
+    n_unheard: int = 0
+    """Deadlines that came since its last turn and woke nobody, while no vCPU of this CPU could run."""
     is_viewed: bool = False
     """Somebody looks at its screen."""
     on_end: Callable[[], object] = lambda: None
@@ -66,6 +71,8 @@ class Member:
         """It takes no more turns; one that runs does so to the end of its exit."""
         runner = self.runners[vcpu_id]
         self.cpu.queue.dequeue(runner)
+        if runner.state is VcpuState.RUNNABLE:
+            runner.steal_ns += self.cpu.now() - runner.since_ns
         runner.state = VcpuState.DOWN
 
     def times(self, vcpu_id: int) -> VcpuTimes:
@@ -136,17 +143,17 @@ class PhysicalCpu:
 
         `on_turn` is told which vCPU begins a turn, and how much time has been stolen from it so far.
         """
-        member = Member(domain, account, self, on_kick, on_turn)
+        member = Member(domain, account, self, on_kick, on_turn, domain.notify)
         for vcpu in vcpus:
             turn = Turn(domain, vcpu, on_kick, drain_trace(vcpu))
             member.runners.append(Runner(account, member=member, vcpu=vcpu, turn=turn))
         domain.scheduling = member
-        self._connect(member)
         self.admit(member)
         return member
 
     def admit(self, member: Member) -> None:
         """A domain's first vCPU begins to take turns."""
+        self._connect(member)
         self.members.append(member)
         self.queue.add(member.account)
         self.make_runnable(member.runners[0])
@@ -154,7 +161,7 @@ class PhysicalCpu:
     def _connect(self, member: Member) -> None:
         """Hear of new deadlines, and of events."""
         domain, vcpus = member.domain, [runner.vcpu for runner in member.runners]
-        deliver = domain.notify
+        deliver = member.deliver
 
         def on_change() -> None:
             due_ns = domain.timers.next_due_ns
@@ -169,10 +176,16 @@ class PhysicalCpu:
             if vcpu.has_event:
                 self.wake(member.runners[vcpu.vcpu_id])
 
+        domain.timers.now = self.now
         domain.timers.on_change = on_change
         domain.notify = notify
         member.catch_up()
         on_change()
+
+    def _disconnect(self, member: Member) -> None:
+        """It is told of nothing more: others may still send it frames, and its vCPUs may be gone."""
+        member.domain.timers.on_change = lambda: None
+        member.domain.notify = lambda vcpu: None
 
     def run(self) -> None:
         """Run until every domain has ended."""
@@ -203,7 +216,11 @@ class PhysicalCpu:
             self.current = None
         self.queue.charge(runner, self._now_ns - begin_ns)
         runner.run_ns += self._now_ns - begin_ns
+        member.n_unheard = 0
+        is_kicked = vcpu.exit.reason == ExitReason.KICK
         self._decided(runner, outcome)
+        if is_kicked:
+            self.hear_kicks()
         self._run_others_due()
 
     def _decided(self, runner: Runner, outcome: Outcome) -> None:
@@ -228,12 +245,21 @@ class PhysicalCpu:
             if member.domain.ending is not None:
                 self.remove(member)
 
+    def hear_kicks(self) -> None:
+        """A kick may be meant for a domain that does not run."""
+        for member in list(self.members):
+            ending = member.on_kick()
+            if ending is not None:
+                member.domain.end(ending)
+                self.remove(member)
+
     def remove(self, member: Member) -> None:
         """A domain has ended: it goes."""
         member.domain.console.flush()
         if member in self.members:
             self.members.remove(member)
             self.queue.remove(member.account)
+            self._disconnect(member)
             for runner in member.runners:
                 runner.state = VcpuState.DOWN
             member.on_end()
@@ -262,7 +288,7 @@ class PhysicalCpu:
         self.queue.enqueue(runner, woken=woken, yielded=yielded)
 
     def _set_slice(self, runner: Runner) -> None:
-        """When the turn of who runs shall end: by its slice, or for one that was woken, or a deadline."""
+        """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
         slice_ns = self.queue.slice_ns(runner)
         end_ns = self._preempt_at_ns if slice_ns is None else runner.since_ns + slice_ns
         end_ns = min(end_ns, self._preempt_at_ns)

@@ -43,7 +43,7 @@ class Turn:
         vcpu.on_hook_exit = self._hook_server()
 
     def run(self) -> Outcome:
-        """Run until the vCPU gives the CPU away, or has had its slice (RESUME), or its domain ends (STOP).
+        """Run until the vCPU gives the CPU away, or has had its slice or a kick (RESUME), or the domain ends.
 
         A crash of the guest is an ending. An exception of ours passes through, its place attached.
         """
@@ -62,7 +62,7 @@ class Turn:
                 if reason == SLICE:
                     return resume
                 outcome = self._stopped(reason)
-                if outcome is not resume:
+                if outcome is not resume or reason == KICK:
                     return outcome
         except DomainCrash as crash:
             exit.outcome = Outcome.STOP

@@ -17,7 +17,7 @@ from pvisor.machine.timers import NEVER
 from pvisor.vmm.physical_cpu import IDLE, Member, PhysicalCpu
 
 MAX_DEADLINES_ASLEEP = 50_000
-"""After so many deadlines, none of which woke a guest, nothing will: a timer that it has masked goes on."""
+"""After so many deadlines that did not wake a guest, none of its will: a timer that it has masked goes on."""
 
 HOST_WAIT_S = 0.1
 """How long the host sleeps at a stretch: so long a signal may go unheard."""
@@ -25,11 +25,7 @@ HOST_WAIT_S = 0.1
 
 def wait(cpu: PhysicalCpu) -> None:
     """Let time pass until a vCPU can run. Domains that nothing can wake are ended."""
-    n_asleep = 0
     while cpu.members and not _somebody_can_run(cpu):
-        if n_asleep == MAX_DEADLINES_ASLEEP:
-            _end_all(cpu)
-            return
         watched, due_ns = _what_may_wake(cpu)
         if watched:
             watcher = watched[0][0]
@@ -41,18 +37,19 @@ def wait(cpu: PhysicalCpu) -> None:
             _pass_time(cpu, due_ns, time.sleep)
         else:
             cpu.advance(due_ns)
-        n_asleep += not watched
-        _hear_kicks(cpu)
-        for member in list(cpu.members):
+        for member in [one for one in cpu.members if one.due_ns <= cpu.now()]:
+            member.n_unheard += not watched
             member.run_due()
         for member, watch in watched:
             watch.release()
             member.wake_by_events()
+        cpu.hear_kicks()
         for member in [one for one in cpu.members if one.domain.ending is not None]:
             cpu.remove(member)
 
 
 def _somebody_can_run(cpu: PhysicalCpu) -> bool:
+    cpu.queue.advance(cpu.now())
     for member in cpu.members:
         member.wake_by_events()
     runnable = (r for m in cpu.members if not m.account.is_parked for r in m.runners)
@@ -67,17 +64,9 @@ def _what_may_wake(cpu: PhysicalCpu) -> tuple[list[tuple[Member, InputWatch]], i
     for member in cpu.members:
         if member.can_wake:
             watched += [(member, watch) for watch in member.domain.watches if watch.hold()]
-            due = member.domain.timers.next_due_ns
-            next_ns = min(next_ns, NEVER if due is None else due)
+            if member.n_unheard < MAX_DEADLINES_ASLEEP:
+                next_ns = min(next_ns, member.due_ns)
     return watched, next_ns
-
-
-def _hear_kicks(cpu: PhysicalCpu) -> None:
-    for member in list(cpu.members):
-        ending = member.on_kick()
-        if ending is not None:
-            member.domain.end(ending)
-            cpu.remove(member)
 
 
 def _end_all(cpu: PhysicalCpu) -> None:

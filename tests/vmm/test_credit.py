@@ -251,11 +251,11 @@ def test_equals_take_turns_in_their_order() -> None:
         queue.enqueue(task)
     order = []
     for _ in range(6):
-        task = queue.pick(0)
-        assert task is not None
-        order.append(tasks.index(task))
-        queue.charge(task, SLICE_NS)
-        queue.enqueue(task)
+        picked = queue.pick(0)
+        assert picked is not None
+        order.append(tasks.index(picked))
+        queue.charge(picked, SLICE_NS)
+        queue.enqueue(picked)
     assert order == [0, 1, 2, 0, 1, 2]
 
 
