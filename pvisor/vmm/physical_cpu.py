@@ -128,7 +128,7 @@ class PhysicalCpu:
         self.members: list[Member] = []
         self.current: Runner | None = None
         self._now_ns = 0
-        self._preempt_at_ns = NEVER
+        self._preempt_at_ns = self._turn_end_ns = NEVER
 
     def now(self) -> int:
         """Virtual time, in nanoseconds."""
@@ -208,20 +208,29 @@ class PhysicalCpu:
         member.on_turn(vcpu.vcpu_id, runner.steal_ns)
         runner.state, runner.since_ns = VcpuState.RUNNING, begin_ns
         self.current, self._preempt_at_ns = runner, NEVER
-        self._set_slice(runner)
         try:
-            outcome = runner.turn.run()
+            outcome, is_kicked = self._turn(runner)
         finally:
             self._now_ns = vcpu.virtual_ns
             self.current = None
         self.queue.charge(runner, self._now_ns - begin_ns)
         runner.run_ns += self._now_ns - begin_ns
         member.n_unheard = 0
-        is_kicked = vcpu.exit.reason == ExitReason.KICK
         self._decided(runner, outcome)
         if is_kicked:
             self.hear_kicks()
         self._run_others_due()
+
+    def _turn(self, runner: Runner) -> tuple[Outcome, bool]:
+        """A turn to its end, through the deadlines of others; and whether a kick has ended it."""
+        vcpu = runner.vcpu
+        while True:
+            self._set_slice(runner)
+            outcome = runner.turn.run()
+            is_kicked = vcpu.exit.reason == ExitReason.KICK
+            if outcome is not Outcome.RESUME or is_kicked or vcpu.virtual_ns >= self._turn_end_ns:
+                return outcome, is_kicked
+            self._run_others_due()
 
     def _decided(self, runner: Runner, outcome: Outcome) -> None:
         member = runner.member
@@ -239,8 +248,8 @@ class PhysicalCpu:
 
     def _run_others_due(self) -> None:
         """Deadlines of domains whose turn it is not."""
-        now_ns = self._now_ns
-        for member in [one for one in self.members if one.due_ns <= now_ns]:
+        now_ns, mine = self.now(), self.current and self.current.member
+        for member in [one for one in self.members if one.due_ns <= now_ns and one is not mine]:
             member.run_due()
             if member.domain.ending is not None:
                 self.remove(member)
@@ -276,22 +285,23 @@ class PhysicalCpu:
             return
         self.make_runnable(runner, woken=True)
         current = self.current
-        if current is not None:
-            after_ns = self.queue.preempts_after_ns(runner, current)
-            if after_ns is not None:
-                self._preempt_at_ns = current.since_ns + after_ns
+        after_ns = None if current is None else self.queue.preempts_after_ns(runner, current)
+        if current is not None and after_ns is not None:
+            self._preempt_at_ns = current.since_ns + after_ns
             self._set_slice(current)
 
     def make_runnable(self, runner: Runner, *, woken: bool = False, yielded: bool = False) -> None:
         """It waits for its turn from now on."""
         runner.state, runner.since_ns = VcpuState.RUNNABLE, self.now()
         self.queue.enqueue(runner, woken=woken, yielded=yielded)
+        if self.current is not None:
+            self._set_slice(self.current)
 
     def _set_slice(self, runner: Runner) -> None:
         """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
         slice_ns = self.queue.slice_ns(runner)
-        end_ns = self._preempt_at_ns if slice_ns is None else runner.since_ns + slice_ns
-        end_ns = min(end_ns, self._preempt_at_ns)
+        end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
+        end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns)
         for member in self.members:
             if member is not runner.member and member.due_ns < end_ns:
                 end_ns = member.due_ns

@@ -91,6 +91,7 @@ class TimedVcpu(FakeVcpu):
                 if isinstance(what, FakeExit):
                     return self._exit(what)
                 self._left_ns = what
+                continue
             stops = [one for one in (self.deadline_ns, self.slice_ns) if one is not None]
             step_ns = min([self._left_ns, *(stop - now_ns for stop in stops)])
             self.n_instructions += step_ns
