@@ -20,7 +20,9 @@ from pvisor.paths import sdk_dir
 from pvisor.toolchain.compilers import Compiler, find_compiler
 from pvisor.toolchain.flags import compile_command, link_command
 
-MODES = ("full", "para")
+MODES = ("full", "para", "hybrid")
+HYBRID_FROM_PARA = ("block.c", "console.c", "device.c", "event.c", "grant.c", "net.c", "ring.c", "store.c")
+"""What a hybrid guest has of the right wing: its I/O. All else is the left wing's."""
 SUFFIXES = (".c", ".S", ".s")
 
 
@@ -53,7 +55,7 @@ def build_guest(
     compiler's words when it fails, UsageError when it cannot even be asked.
     """
     if mode not in MODES:
-        raise UsageError(f"no such mode: {mode!r} (there are {' and '.join(MODES)})")
+        raise UsageError(f"no such mode: {mode!r} (there are {', '.join(MODES)})")
     paths = [Path(source) for source in sources]
     _check_sources(paths)
     target = _check_output(Path(output), paths)
@@ -74,7 +76,7 @@ def build_guest(
             jobs.append([*base, *flags, "-c", os.fspath(source), "-o", str(objects[-1])])
         words = _run_all(jobs, environment)
         linked = Path(folder) / "guest.elf"
-        link = link_command(chosen, sdk / f"{mode}.lds", objects, linked, environment)
+        link = link_command(chosen, sdk / ("para.lds" if mode == "para" else "full.lds"), objects, linked, environment)
         words += _run_all([link], environment)
         _install(linked, target, Path(output))
     return BuildResult(Path(output), mode, chosen, "".join(words), tuple(map(tuple, [*jobs, link])))
@@ -82,8 +84,17 @@ def build_guest(
 
 def sdk_sources(sdk: Path, mode: str) -> list[Path]:
     """The SDK's sources for a mode, the start code first."""
-    folders = (sdk / "src" / mode, sdk / "src" / "common")
-    return [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    if mode == "hybrid":
+        pc = [path for path in _sources_in(sdk / "src" / "full") if path.name not in HYBRID_FROM_PARA]
+        io = [path for path in _sources_in(sdk / "src" / "para") if path.name in HYBRID_FROM_PARA]
+        own = [*pc, *io, *_sources_in(sdk / "src" / "hybrid")]
+    else:
+        own = _sources_in(sdk / "src" / mode)
+    return [*own, *_sources_in(sdk / "src" / "common")]
+
+
+def _sources_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
 
 
 def _check_sources(sources: Iterable[Path]) -> None:

@@ -32,7 +32,7 @@
 static size_t burst = 1; /* how many bytes the UART takes once THR is empty */
 static int early = -1;   /* a byte that came before the FIFO was switched on */
 
-void pv_uart_start(void)
+void pv_console_start(void)
 {
     out8(IER, 0);
     out8(LCR, LCR_DLAB);

@@ -16,6 +16,7 @@
 #define N_TRAPS      32
 #define IRQ_VECTOR   32
 #define SELF_VECTOR  48
+#define MESSAGE_VECTOR 49
 #define NOISE_VECTOR 63 /* what the local APIC gives when a request has gone; its end is not told */
 #define N_VECTORS    64
 #define STUB_BYTES   16
@@ -46,6 +47,7 @@ struct source {
     int irq; /* NO_IRQ: it comes through the local APIC */
     pv_interrupt_handler *handler;
     void *context;
+    void (*set_mask)(enum pv_source source, bool is_masked); /* NULL: the 8259 pair's */
 };
 
 #define NO_IRQ (-1)
@@ -62,6 +64,7 @@ static struct source sources[] = {
     [PV_SOURCE_TIMER] = {.irq = 0},
     [PV_SOURCE_NET] = {.irq = 9},
 };
+static void (*message_handler)(struct pv_trap_frame *frame);
 static bool is_started, is_self_masked = true, is_self_raised;
 
 #define N_SOURCES (sizeof sources / sizeof sources[0])
@@ -136,6 +139,9 @@ void pv_interrupted(struct pv_trap_frame *frame)
     } else if (frame->trap == SELF_VECTOR) {
         pv_apic_end();
         interrupt(&sources[PV_SOURCE_SELF], frame);
+    } else if (frame->trap == MESSAGE_VECTOR && message_handler != NULL) {
+        pv_apic_end();
+        message_handler(frame);
     } else if (frame->trap < SELF_VECTOR) {
         int irq = (int)frame->trap - IRQ_VECTOR;
         if (!pv_pic_end(irq))
@@ -144,6 +150,26 @@ void pv_interrupted(struct pv_trap_frame *frame)
             if (sources[i].irq == irq)
                 interrupt(&sources[i], frame);
     }
+}
+
+uint8_t pv_interrupt_vector(void (*handler)(struct pv_trap_frame *frame))
+{
+    pv_interrupt_start();
+    if (!pv_apic_start(NOISE_VECTOR))
+        return 0;
+    message_handler = handler;
+    return MESSAGE_VECTOR;
+}
+
+void pv_interrupt_by_message(enum pv_source source, void (*set_mask)(enum pv_source source, bool is_masked))
+{
+    sources[source].irq = NO_IRQ;
+    sources[source].set_mask = set_mask;
+}
+
+void pv_interrupt_message(enum pv_source source, struct pv_trap_frame *frame)
+{
+    interrupt(&sources[source], frame);
 }
 
 int pv_interrupt_set(enum pv_source source, pv_interrupt_handler *handler, void *context)
@@ -170,6 +196,8 @@ void pv_interrupt_mask(enum pv_source source)
         return;
     if (source == PV_SOURCE_SELF)
         is_self_masked = true;
+    else if (sources[source].set_mask != NULL)
+        sources[source].set_mask(source, true);
     else
         pv_pic_mask(sources[source].irq, true);
 }
@@ -178,6 +206,10 @@ void pv_interrupt_unmask(enum pv_source source)
 {
     if ((unsigned)source >= N_SOURCES || !is_started)
         return;
+    if (sources[source].set_mask != NULL) {
+        sources[source].set_mask(source, false);
+        return;
+    }
     if (source != PV_SOURCE_SELF) {
         pv_pic_mask(sources[source].irq, false);
         return;

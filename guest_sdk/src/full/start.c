@@ -52,7 +52,7 @@ static size_t copy_memory_map(const struct pvh_start_info *info)
 
 _Noreturn void pv_start(const struct pvh_start_info *info)
 {
-    pv_uart_start();
+    pv_console_start();
     if (info->magic != PVH_START_MAGIC)
         pv_crash("the loader does not speak PVH: EBX is not the address of its start info");
     if (info->cmdline != 0)

@@ -3,6 +3,8 @@
 #include <pv/cpu.h>
 #include <pv/hypercall.h>
 
+#include "event.h"
+
 void pv_cpu_idle(void)
 {
     pv_block();
@@ -13,9 +15,18 @@ void pv_cpu_yield(void)
     pv_yield();
 }
 
+/* From the shared page and the TSC, without a call. The version is odd while the hypervisor writes. */
 uint64_t pv_time_ns(void)
 {
-    struct pv_time time;
-    pv_time_get(&time);
-    return time.system_ns;
+    const struct pv_vcpu_info *vcpu = &pv_shared->vcpu[0];
+    uint32_t version, low, high;
+    uint64_t time_ns;
+    do {
+        version = __atomic_load_n(&vcpu->time_version, __ATOMIC_ACQUIRE);
+        __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+        uint64_t ticks = (((uint64_t)high << 32 | low) - vcpu->tsc_at) << vcpu->tsc_shift;
+        time_ns = vcpu->system_ns + (uint64_t)((unsigned __int128)ticks * vcpu->tsc_mul >> 32);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while ((version & 1) != 0 || version != vcpu->time_version);
+    return time_ns;
 }
