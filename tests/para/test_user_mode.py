@@ -20,6 +20,7 @@ from pvisor.toolchain.build import build_guest
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import TRANSPORTS, DomainConfig
 from pvisor.vmm.loop import RunLoop
+from pvisor.vmm.run import run_domain
 from tests.para.user_pages import give, symbol
 
 pytestmark = pytest.mark.needs_gcc
@@ -124,6 +125,13 @@ def test_no_user_code_ends_the_domain(elf: Path, seed: int) -> None:
         assert ending.ended_by in (EndedBy.GUEST, EndedBy.BUDGET), ending.reason
         assert console.data.count(b"vector") > 0
         assert machine.vcpu.cpl in (1, 3)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_code_that_the_engine_cannot_translate(tmp_path: Path, tier: str) -> None:
+    built = build_guest([GUESTS / "untranslatable.c"], tmp_path / "guest.elf", "para").path
+    result = run_domain(DomainConfig(built, mode="para", tier=tier, max_insns=50_000_000))
+    assert (result.ending.ended_by, result.output) == (EndedBy.GUEST, b"refused: 3000\n"), result.ending.reason
 
 
 def plain_run() -> None:

@@ -93,7 +93,7 @@ void close_engine(struct engine *e)
     close_code(e);
     if (e->context)
         unicorn.context_free(e->context);
-    if (e->uc && !e->lost)
+    if (e->uc && !e->n_aborts)
         unicorn.close(e->uc);
     close_grants(e);
     e->context = NULL;

@@ -106,7 +106,11 @@ struct engine {
     struct tail tails[N_TAILS];
 
     uint32_t window_step;      /* enum own_step: one instruction runs by itself */
-    bool lost;                 /* Unicorn called abort() in this engine: it is not run, and not freed, again */
+    bool lost;                 /* Unicorn called abort() in this engine: it is not run again */
+    uint32_t n_aborts;         /* how often it has done so; after one it is not freed */
+    int32_t *nested;           /* in Unicorn's own struct: how many runs it thinks are open; NULL: not found yet */
+    uint16_t nested_at[256];   /* where it may be, in words; n_nested_at of them (user_code.c) */
+    uint32_t n_nested_at;
     bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
     bool exit_open;            /* v.exit waits to be completed (counted, traced, answered) */
     bool served_natively;

@@ -70,6 +70,7 @@ static __attribute__((noinline)) uc_err emulate(struct engine *e)
     sigjmp_buf here, *volatile before = way_back;
     if (sigsetjmp(here, 0)) {
         way_back = before;
+        e->n_aborts++;
         e->lost = true;
         return UC_ERR_OK;
     }
@@ -90,6 +91,8 @@ uint32_t pv_run(pv_vcpu *v)
     v->stop_in_hook = 0;
     state_store(e);
     uc_err error = emulate(e);
+    if (unlikely(e->lost) && refuse_untranslatable(e))
+        return PV_EXIT_INVALID_OPCODE;
     if (unlikely(e->lost)) {
         open_exit(e, PV_EXIT_ENGINE_ABORT, e->block_address, 0);
         return PV_EXIT_ENGINE_ABORT;

@@ -118,6 +118,7 @@ bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
 /* --- user_code.c */
 bool refuse_user_io(struct engine *e);
 bool leave_virtual_8086(struct engine *e);
+bool refuse_untranslatable(struct engine *e);
 
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);

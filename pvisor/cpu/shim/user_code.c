@@ -11,7 +11,11 @@
 #include "selftest.h"
 #include "api.h"
 
-enum { VECTOR_GP = 13, OUT_AT = 3, DPL3_DATA = 0xf300, DPL3_CODE32 = 0xcffb00, USER_CS32 = 0x2b, USER_SS = 0x1b };
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+enum { VECTOR_UD = 6, VECTOR_GP = 13, OUT_AT = 3, DPL3_DATA = 0xf300, DPL3_CODE32 = 0xcffb00, USER_CS32 = 0x2b, USER_SS = 0x1b };
 
 /* True: the I/O instruction of user code is not to be served. It does not come back where it can raise the fault. */
 bool refuse_user_io(struct engine *e)
@@ -43,6 +47,68 @@ bool leave_virtual_8086(struct engine *e)
     set_segment(e, SEG_CS, &code);
     set_segment(e, SEG_SS, &stack);
     *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_VM;
+    return true;
+}
+
+/*
+ * A run that was left by an abort is still open to the engine, which counts them, and allows 64. The count is a number of
+ * its own struct that is one more after each abort: the only one that has been so after N_SURE of them. It is set to 0.
+ */
+enum { N_SURE = 8, MAX_OPEN_RUNS = 48 };
+
+static void close_runs(struct engine *e)
+{
+#ifdef __GLIBC__
+    int32_t *words = (int32_t *)e->uc;
+    uint32_t n_words = (uint32_t)(malloc_usable_size(e->uc) / sizeof *words), n = 0;
+    if (e->nested) {
+        *e->nested = 0;
+        return;
+    }
+    if (e->n_aborts == 1) {
+        for (uint32_t i = 0; i < n_words && i <= UINT16_MAX && n < 256; i++)
+            if (words[i] == 1)
+                e->nested_at[n++] = (uint16_t)i;
+    } else {
+        for (uint32_t i = 0; i < e->n_nested_at; i++)
+            if (words[e->nested_at[i]] == (int32_t)e->n_aborts)
+                e->nested_at[n++] = e->nested_at[i];
+    }
+    e->n_nested_at = n;
+    if (e->n_aborts == N_SURE && n == 1) {
+        e->nested = words + e->nested_at[0];
+        *e->nested = 0;
+    }
+#else
+    (void)e;
+#endif
+}
+
+/*
+ * The engine has aborted while it translated the block that begins at RIP (run.c). User code must not end its domain by
+ * that, so it gets #UD at the beginning of the block, of which nothing has run: what the engine cannot translate is some
+ * instruction that no CPU would run.
+ */
+bool refuse_untranslatable(struct engine *e)
+{
+    pv_exit *x = &e->v.exit;
+    close_runs(e);
+    state_load(e);
+    if (!e->v.guards_user || !in_user_code(e) || e->stopping || (!e->nested && e->n_aborts > MAX_OPEN_RUNS))
+        return false;
+    uint64_t rip = e->v.regs->rip;
+    e->lost = false;
+    e->block.insns = 0; /* the block before has run to its end */
+    end_window_step(e);
+    open_exit(e, PV_EXIT_INVALID_OPCODE, rip, 0);
+    x->vector = VECTOR_UD;
+    x->error_code = 0;
+    x->number = 0;
+    x->n_ops = 2;
+    x->ops[0] = VECTOR_UD;
+    x->ops[1] = 0;
+    x->n_insn = fetch(e, linear_of(e, rip), x->insn, sizeof x->insn);
+    e->exit_started_ns = host_ns();
     return true;
 }
 
