@@ -49,11 +49,15 @@ Step = Callable[[Tree], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A call as it can be made again on another tree. `changed`: the path that it changes, if it does."""
+    """A call as it can be made again on another tree. `changed`: the path that it changes, if it does.
+
+    `is_deep`: what is below has changed as well.
+    """
 
     step: Step
     changed: Path | None = None
     is_removal: bool = False
+    is_deep: bool = False
 
 
 @dataclass(slots=True)
@@ -187,7 +191,8 @@ class Store:
     def _tell(self, operation: Operation, before: Node) -> None:
         if operation.changed is None:
             return
-        change = Change(operation.changed, operation.is_removal, Tree(before), Tree(self.tree.root))
+        before_it, after_it = Tree(before), Tree(self.tree.root)
+        change = Change(operation.changed, operation.is_removal, operation.is_deep, before_it, after_it)
         for client in tuple(self.clients.values()):
             client.watches.tell(change)
         self._host_watches.tell(change)
@@ -210,7 +215,7 @@ def _remove(domid: int, path: Path) -> Operation:
         tree.remove(domid, path)
         return b""
 
-    return Operation(step, path, is_removal=True)
+    return Operation(step, path, is_removal=True, is_deep=True)
 
 
 def _permit(domid: int, path: Path, other: int, rights: int) -> Operation:
@@ -218,7 +223,7 @@ def _permit(domid: int, path: Path, other: int, rights: int) -> Operation:
         tree.permit(domid, path, other, rights)
         return b""
 
-    return Operation(step, path)
+    return Operation(step, path, is_deep=True)
 
 
 @dataclass(frozen=True, slots=True)

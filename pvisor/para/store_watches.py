@@ -24,10 +24,14 @@ Watch = tuple[Path, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something has changed at a path; `before` and `after` are the trees around it."""
+    """Something has changed at a path; `before` and `after` are the trees around it.
+
+    `is_deep`: it concerns all that is below as well.
+    """
 
     path: Path
     is_removal: bool
+    is_deep: bool
     before: Tree
     after: Tree
 
@@ -35,8 +39,8 @@ class Change:
         """What a watch on a path says of it; None when it is no concern of that watch."""
         if self.path[: len(watched)] == watched:
             return self.path
-        is_gone = self.is_removal and watched[: len(self.path)] == self.path
-        return watched if is_gone and self.before.root.find(watched) is not None else None
+        is_meant = self.is_deep and watched[: len(self.path)] == self.path
+        return watched if is_meant and self.before.root.find(watched) is not None else None
 
     def is_told_to(self, domid: int, path: Path) -> bool:
         """May a domain know of it?"""

@@ -213,6 +213,11 @@ CASES: tuple[Case, ...] = (
         Step(STORE_WATCH, (request("a/b/x", b"two"),)), *event("/domain/1/a/b/x", "two"),
         Step(STORE_REMOVE, (request("a"),)), *event("/domain/1/a/b/c", "one"), NO_EVENT,
     )),
+    Case("store-watch-below-other-rights", (
+        put("a/b/c"), Step(STORE_WATCH, (request("a/b/c", b"one"),)), *event("/domain/1/a/b/c", "one"),
+        Step(STORE_WATCH, (request("a/b/x", b"two"),)), *event("/domain/1/a/b/x", "two"),
+        Step(STORE_PERMIT, (request("a"), 2, READ)), *event("/domain/1/a/b/c", "one"), NO_EVENT,
+    )),
     Case("store-watches-in-order", (
         Step(STORE_WATCH, (request("a", b"1"),)), Step(STORE_WATCH, (request("a", b"2"),)),
         Step(STORE_WATCH, (request("", b""),)), *event("/domain/1/a", "1"), put("a"),

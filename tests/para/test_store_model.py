@@ -91,7 +91,8 @@ class Plain:
 
 
 Act = Callable[[Plain], bytes | int]
-Change = tuple[Path, bool]
+Change = tuple[Path, str]
+"""Where, and what: "write", "remove" or "permit"."""
 
 
 @dataclass
@@ -146,13 +147,14 @@ class StoreMachine(RuleBasedStateMachine):
         watch.changes.append(path)
 
     def tell(self, change: Change, before: Plain) -> None:
-        path, is_removal = change
+        path, what = change
+        is_removal = what == "remove"
         for watch in self.watches:
-            seen = seen_from(watch.path, path, is_removal, before)
+            seen = seen_from(watch.path, path, what, before)
             judge = before if is_removal else self.plain
             if seen is not None and judge.rights(seen, watch.domid) & READ:
                 self.fire(watch, seen)
-        seen = seen_from(("domain", "1", "a"), path, is_removal, before)
+        seen = seen_from(("domain", "1", "a"), path, what, before)
         if seen is not None:
             self.expected.append(format_path(seen).decode())
 
@@ -192,7 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
     def write(self, domid: int, slot: int, owner: int, path: Path, value: bytes) -> None:
         full = ("domain", str(owner), *path)
         wanted, number = self.act(
-            domid, slot, lambda plain: plain.write(domid, full, value), (full, False)
+            domid, slot, lambda plain: plain.write(domid, full, value), (full, "write")
         )  # fmt: skip
         caller = self.hypervisor.callers[domid]
         assert caller.ask(rows.STORE_WRITE, text(full), value, transaction=number) == wanted
@@ -200,7 +202,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(domid=domids, slot=slots, owner=domids, path=relative)
     def remove(self, domid: int, slot: int, owner: int, path: Path) -> None:
         full = ("domain", str(owner), *path)
-        wanted, number = self.act(domid, slot, lambda plain: plain.remove(domid, full), (full, True))
+        wanted, number = self.act(domid, slot, lambda plain: plain.remove(domid, full), (full, "remove"))
         caller = self.hypervisor.callers[domid]
         assert caller.ask(rows.STORE_REMOVE, text(full), transaction=number) == wanted
 
@@ -213,7 +215,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert caller.ask(rows.STORE_PERMIT, text(full), b"", other, rights) == -EINVAL.number
             return
         wanted, number = self.act(
-            domid, slot, lambda plain: plain.permit(domid, full, other, rights), (full, False)
+            domid, slot, lambda plain: plain.permit(domid, full, other, rights), (full, "permit")
         )  # fmt: skip
         assert caller.ask(rows.STORE_PERMIT, text(full), b"", other, rights, transaction=number) == wanted
 
@@ -291,19 +293,19 @@ class StoreMachine(RuleBasedStateMachine):
         full = ("domain", "1", "a", *path)
         store = self.hypervisor.store
         if removes:
-            result, _ = self.act(1, 0, lambda plain: plain.remove(_HOST, full), (full, True))
+            result, _ = self.act(1, 0, lambda plain: plain.remove(_HOST, full), (full, "remove"))
             assert store.delete(text(full)) is (result == 0)
         else:
-            self.act(1, 0, lambda plain: plain.write(_HOST, full, value), (full, False))
+            self.act(1, 0, lambda plain: plain.write(_HOST, full, value), (full, "write"))
             store.write(text(full), value)
 
     @rule(domid=domids)
     def a_domain_ends_and_starts(self, domid: int) -> None:
         home = ("domain", str(domid))
         self.watches = [watch for watch in self.watches if watch.domid != domid]
-        self.act(domid, 0, lambda plain: plain.remove(_HOST, home), (home, True))
+        self.act(domid, 0, lambda plain: plain.remove(_HOST, home), (home, "remove"))
         self.plain.allowed = {key: r for key, r in self.plain.allowed.items() if key[1] != domid}
-        self.act(domid, 0, lambda plain: plain.write(_HOST, home, b""), (home, False))
+        self.act(domid, 0, lambda plain: plain.write(_HOST, home, b""), (home, "write"))
         self.open[domid] = []
         self.hypervisor.remove(domid)
         self.hypervisor.add(domid)
@@ -332,11 +334,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.hypervisor.counts == self.empty
 
 
-def seen_from(watched: Path, path: Path, is_removal: bool, before: Plain) -> Path | None:
+def seen_from(watched: Path, path: Path, what: str, before: Plain) -> Path | None:
     """What a watch says of a change, or None."""
     if path[: len(watched)] == watched:
         return path
-    if is_removal and watched[: len(path)] == path and watched in before.values:
+    if what != "write" and watched[: len(path)] == path and watched in before.values:
         return watched
     return None
 

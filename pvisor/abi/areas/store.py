@@ -191,8 +191,9 @@ STORE_WATCH = Hypercall(
     notes=(
         "`value` is the watch's token: a text of the caller's choice, which comes back with each event.",
         "The node need not be there. The watch fires once at the start, so looking is left to one place.",
-        "It fires when a node is written, made, removed or gets other rights: the node itself, one below it, "
-        "or one above it that is removed with it. What the caller may not read does not fire.",
+        "It fires when a node is written, made, removed or gets other rights: the node itself, or one below "
+        "it. It also fires when it is removed, or gets other rights, with a node above it. What the caller "
+        "may not read does not fire.",
         "A watch that has fired raises `PV_VIRQ_STORE` and waits for STORE_NEXT. Until then it does not fire "
         "again: further changes are added to the event that waits, whose path becomes the nearest node above "
         "all that has changed.",
