@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cases about grants. Frames are named by GPA; what a mapping shows needs page tables, and is not here."""
+"""Cases about grants. Two need page tables, to see what is in a slot."""
 
 from __future__ import annotations
 
 from pvisor.abi.areas import grants
 from pvisor.abi.areas.events import DOMID_HOST, DOMID_SELF
+from pvisor.abi.areas.memory import ENTRY_SET
+from pvisor.abi.areas.time import TIME_GET
 from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL, ENOENT, EPERM
 from pvisor.abi.layout import offsetof
 from pvisor.para.grant_calls import Grants
@@ -27,10 +29,9 @@ FOREIGN = 4
 
 def room(world: World, player: Player) -> Served:
     """Grants of one domain."""
-    domain = player.domain
-    paging = player.parts.get(Paging)
-    tables = range(TABLES >> 12, FIRST_FREE >> 12)
-    frames = paging.frames if isinstance(paging, Paging) else FixedFrames(tables)
+    domain, paging = player.domain, player.parts.get(Paging)
+    fixed = FixedFrames(range(TABLES >> 12, FIRST_FREE >> 12))
+    frames = paging.frames if isinstance(paging, Paging) else fixed
     return Grants(world.hub(GrantHub).add(domain.domid, domain.memory, frames)).served
 
 
@@ -46,6 +47,15 @@ def copies(id: str, status: int, *before: Step, world: str = "alone", by: int = 
     )
     done = (Step(COPY, (At(0), 1), 1, by), Peek(At(offsetof("pv_grant_copy_op", "status")), 4, status, by))
     return Case(f"grant-copy-{id}", (*before, *pokes, *done), world)
+
+
+READS, WRITES, EXECUTES = 1 << 63 | 0x61, 1 << 63 | 0x63, 0x61
+"""Bits of entries."""
+
+
+def maps(slot: int, bits: int, result: int = 0, by: int = 1) -> Step:
+    """Let the address of unused frame 1 show the page in a slot, which ResultOf names; flush that page."""
+    return Step(ENTRY_SET, (Frame(1), ResultOf(slot, bits), 1), result, by)
 
 
 INFO = Data(bytes(24))
@@ -73,6 +83,20 @@ CASES: tuple[Case, ...] = (
         Step(MAP, (1, ResultOf(0), RO), _PERM, 1), Step(REVOKE, (ResultOf(0),), _BUSY),
         Step(UNMAP, (WINDOW,), 0, 2), Step(REVOKE, (ResultOf(0),)),
         Step(MAP, (1, ResultOf(0), RO), _NOENT, 2),
+    ), "two"),
+    Case("grant-seen", (
+        Poke(Frame(0, 8), 8, 0x1234), _CREATE, Step(MAP, (SELF, ResultOf(1), 0), WINDOW), maps(2, WRITES),
+        Peek(Frame(1, 8), 8, 0x1234), Poke(Frame(1, 8), 1, 0x77), Peek(Frame(0, 8), 8, 0x1277),
+        Step(UNMAP, (WINDOW,), _BUSY), Step(REVOKE, (ResultOf(1),), _BUSY),
+        Step(ENTRY_SET, (Frame(1), 0, 1)), Step(UNMAP, (WINDOW,)), maps(2, READS, _NOENT),
+        Step(ENTRY_SET, (Frame(1), Frame(1, WRITES), 1)), Step(REVOKE, (ResultOf(1),)),
+    )),
+    Case("grant-seen-by-another", (
+        Poke(Frame(0), 4, 0x1111), _FOR_2, Step(MAP, (1, ResultOf(1), RO), WINDOW, 2),
+        maps(2, WRITES, _PERM, 2), maps(2, EXECUTES, _INVAL, 2), maps(2, READS, 0, 2),
+        Peek(Frame(1), 4, 0x1111, 2),
+        Poke(Frame(0), 4, 0x2222), Peek(Frame(1), 4, 0x2222, 2), Peek(Frame(1), 4, 0),
+        Step(TIME_GET, (Frame(1),), _FAULT, 2), Peek(Frame(0), 4, 0x2222),
     ), "two"),
     Case("grant-create-refused", (
         Step(CREATE, (SELF, Frame(0, 1), 0), _INVAL), Step(CREATE, (SELF, Start("memory_bytes"), 0), _INVAL),

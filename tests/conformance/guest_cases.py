@@ -68,6 +68,7 @@ def run_on_guests(case: Case, runner: Runner, *, tier: str, transport: str) -> R
         world, machines = World(), {}
         for domid in (1, 2) if case.world == "two" else (1,):
             machines[domid] = build(config, ConsoleOutput(), FakeInput(b""), domid=domid, world=world)
+            world.store.delete(f"/domain/{domid}/device")  # cases begin with an empty home
             owned.callback(machines[domid].close)
         wing = machines[1].domain.wing
         assert isinstance(wing, ParaWing)
