@@ -94,15 +94,11 @@ class CpuidTable:
         """EAX, EBX, ECX, EDX of a leaf. Beyond the highest: the highest basic leaf, as Intel's do."""
         if leaf in self.hypervisor_leaves:
             return self.hypervisor_leaves[leaf]
-        if leaf == 1 and self.hypervisor_leaves:
-            a, b, c, d = _BASE[1]
-            return a, b, c | HYPERVISOR, d
-        if self.is_pc and leaf in _PC:
+        if leaf in _BASE or (self.is_pc and leaf in _PC):
             a, b, c, d = _BASE.get(leaf, (0, 0, 0, 0))
-            more = _PC[leaf]
-            return a | more[0], b | more[1], c | more[2], d | more[3]
-        if leaf in _BASE:
-            return _BASE[leaf]
+            more = _PC.get(leaf, (0, 0, 0, 0)) if self.is_pc else (0, 0, 0, 0)
+            shown = HYPERVISOR if leaf == 1 and self.hypervisor_leaves else 0
+            return a | more[0], b | more[1], c | more[2] | shown, d | more[3]
         highest = _BASE[leaf & 0x8000_0000][0] if leaf < 0x4000_0000 or leaf >= 0x8000_0000 else 0
         return (0, 0, 0, 0) if leaf <= highest else _BASE[0x15]
 
