@@ -20,7 +20,7 @@ from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.para.hypercalls import Served
-from pvisor.para.refusal import copy_out, invalid, refused
+from pvisor.para.refusal import GuestError, copy_out, invalid, refused
 from pvisor.para.shared import SharedPage
 
 N_PORTS = cpu_rows.EVENT_PORTS.number
@@ -45,6 +45,10 @@ class HostPort:
         self.on_signal = on_signal
         self.is_open = True
 
+    def signal(self, port: int) -> None:
+        """The guest has sent; from which of its ports is known."""
+        self.on_signal()
+
     def send(self) -> None:
         """Signal the guest. Without effect when the guest has closed its end."""
         if self.is_open:
@@ -56,7 +60,7 @@ class HostPort:
             self.is_open = False
             self._guest.lose_remote(self._port)
 
-    def lose_remote(self) -> None:
+    def lose_remote(self, port: int) -> None:
         """The guest has closed its end, or ended: `on_signal` is called a last time, with `is_open` False."""
         self.is_open = False
         self.on_signal()
@@ -97,6 +101,7 @@ class EventHub:
         host = HostPort(table, port, on_signal)
         table.host_ports[port] = host
         table.kinds[port] = BOUND
+        table.receivers[port] = host
         table.signal(port)
         return host
 
@@ -115,6 +120,8 @@ class EventTable:
         self.remote_ports = array("H", bytes(2 * N_PORTS))
         self.virq_ports = array("H", bytes(2 * N_VIRQS * MAX_VCPUS))
         """The port of a virtual IRQ, by `virq * MAX_VCPUS + vcpu_id`; 0: none. All but TIMER use vCPU 0's."""
+        self.receivers: list[EventTable | HostPort | None] = [None] * N_PORTS
+        """Who gets what is sent on a port, as its `remote_ports`; None where nothing can be sent."""
         self.host_ports: dict[int, HostPort] = {}
         self.on_signal: Callable[[int], None] | None = None
         """Called with each port that is signalled, masked or not: who waits for one with POLL."""
@@ -154,41 +161,36 @@ class EventTable:
         """The other end of a channel has gone."""
         self.host_ports.pop(port, None)
         self.kinds[port] = UNBOUND
+        self.receivers[port] = None
         self.remote_ports[port] = 0
         self.signal(port)
 
     def close_port(self, port: int) -> None:
         """Free a port that is in use, and tell the other end."""
-        kind, domid, remote = self.kinds[port], self.remote_domids[port], self.remote_ports[port]
-        host = self.host_ports.pop(port, None)
+        kind, receiver, remote = self.kinds[port], self.receivers[port], self.remote_ports[port]
+        self.host_ports.pop(port, None)
         self._reset(port, FREE)
         if kind == VIRQ:
             self.virq_ports[self.virq_ports.index(port)] = 0
-        elif host is not None:
-            host.lose_remote()
-        elif kind == BOUND:
-            (self if domid == self._domain.domid else self._hub.tables[domid]).lose_remote(remote)
+        elif kind == BOUND and receiver is not None:
+            receiver.lose_remote(remote)
 
     # --- what the guest asks
 
     def _send(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """EVENT_SEND(port)."""
         port = exit.args[0]
-        kind = self.kinds[port] if port < N_PORTS else VIRQ
-        if kind == BOUND:
-            domid = self.remote_domids[port]
-            if domid:
-                self._hub.tables[domid].signal(self.remote_ports[port])
-            else:
-                self.host_ports[port].on_signal()
-        elif kind == IPI:
-            self.signal(port)
-        elif kind == VIRQ or port == 0:
-            raise invalid()
-        else:
-            raise refused(errnos.ENOENT)
+        receiver = self.receivers[port] if port < N_PORTS else None
+        if receiver is None:
+            raise self._why_not(port)
+        receiver.signal(self.remote_ports[port])
         exit.result = 0
         return RESUME
+
+    def _why_not(self, port: int) -> GuestError:
+        """Why nothing can be sent on a port."""
+        is_wrong = not 0 < port < N_PORTS or self.kinds[port] == VIRQ
+        return invalid() if is_wrong else refused(errnos.ENOENT)
 
     def _alloc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """EVENT_ALLOC(remote_domid): a port."""
@@ -210,6 +212,7 @@ class EventTable:
         port = self._new(BOUND)
         self.remote_domids[port], self.remote_ports[port] = remote_domid, remote_port
         remote.kinds[remote_port], remote.remote_ports[remote_port] = BOUND, port
+        self.receivers[port], remote.receivers[remote_port] = remote, self
         remote.signal(remote_port)
         return port
 
@@ -229,7 +232,7 @@ class EventTable:
         """EVENT_BIND_IPI(vcpu_id): a port."""
         vcpu_id = self._vcpu_id(exit.args[0])
         port = self._new(IPI)
-        self.vcpu_ids[port] = vcpu_id
+        self.vcpu_ids[port], self.remote_ports[port], self.receivers[port] = vcpu_id, port, self
         return port
 
     def _close(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
@@ -249,9 +252,10 @@ class EventTable:
         port = exit.args[0]
         if not 0 < port < N_PORTS:
             raise invalid()
+        kind = self.kinds[port]
         copy_out(domain, vcpu, exit.args[1], pack(
-            "pv_event_info", kind=self.kinds[port], vcpu_id=self.vcpu_ids[port],
-            remote_domid=self.remote_domids[port], remote_port=self.remote_ports[port], virq=self.virqs[port],
+            "pv_event_info", kind=kind, vcpu_id=self.vcpu_ids[port], remote_domid=self.remote_domids[port],
+            remote_port=self.remote_ports[port] if kind == BOUND else 0, virq=self.virqs[port],
         ))  # fmt: skip
         return 0
 
@@ -283,7 +287,7 @@ class EventTable:
         return port
 
     def _reset(self, port: int, kind: int) -> None:
-        self.kinds[port] = kind
+        self.kinds[port], self.receivers[port] = kind, None
         self.vcpu_ids[port] = self.virqs[port] = self.remote_domids[port] = self.remote_ports[port] = 0
         self.shared.set_masked(port, True)
         self.shared.set_pending(port, False)

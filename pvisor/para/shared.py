@@ -98,7 +98,14 @@ class SharedPage:
         if pending & bit:
             return False
         words[_PENDING + word] = pending | bit
-        return not words[_MASK + word] & bit and self.raise_upcall(vcpu_id, port)
+        if words[_MASK + word] & bit:
+            return False
+        at = _VCPU + vcpu_id * _VCPU_BYTES
+        words[(at >> 3) + _PENDING_WORDS] |= 1 << word
+        if self._bytes[at + _UPCALL_PENDING]:
+            return False
+        self._bytes[at + _UPCALL_PENDING] = 1
+        return True
 
     def _set(self, word: int, bit: int, value: bool) -> None:
         if value:
