@@ -78,5 +78,7 @@ int main(void)
         return throw_and_catch(bind_to(1));
     uint32_t port = allocate_for(2);
     pv_store_put_number(0, "number", 0);
-    return throw_and_catch(port);
+    int status = throw_and_catch(port);
+    wait_until(&n_caught); /* the number is in this domain's home, which must not go before the other has seen it */
+    return status;
 }

@@ -51,7 +51,6 @@ static void show_values(void)
     show("nothing");
     show("a//b");
     show_names("a");
-    show_names("");
     show_names("/");
     pv_printf("dropped: %d\n", pv_store_drop(0, "a"));
     pv_printf("again: %d\n", pv_store_drop(0, "a"));
