@@ -33,7 +33,7 @@ COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Run domains that share no network on physical CPUs of their own, by so many threads of the host.",
+    help="Run domains on physical CPUs of their own, by so many threads of the host; a group shares one.",
 )
 @click.option(
     "--stats",
@@ -46,8 +46,8 @@ def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
     """Run the domains that FILE describes, side by side on one virtual clock.
 
     FILE is TOML: [domain.NAME] with kernel, mode, memory, vcpus, weight, cap, cmdline, initrd, modules,
-    disks, network, console, tier, transport, max_insns and timeout, of which only kernel must be there;
-    [network.NAME] with pcap. What the domains print comes line by line with their names, unless a console
+    disks, network, group, console, tier, transport, max_insns and timeout, of which only kernel must be
+    there; [network.NAME] with pcap. What the domains print comes line by line with their names, unless a console
     names a file.
 
     A domain that crashes leaves the others running. The exit status is 0 when every domain ended with 0, else

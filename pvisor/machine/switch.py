@@ -106,14 +106,17 @@ class Switch:
         if not sender.is_attached or not MIN_FRAME_BYTES <= len(frame) <= MAX_FRAME_BYTES:
             sender.n_refused += 1
             return
-        now_ns = sender.timers.now()
+        self.forward(sender, frame, sender.timers.now())
+
+    def forward(self, sender: Port, frame: bytes, now_ns: int, earliest_ns: int = 0) -> None:
+        """Let a frame of virtual time `now_ns` arrive where it belongs, not before `earliest_ns`."""
         sender.n_sent += 1
         self._on_frame(now_ns, frame)
         self._learn(frame[6:12], sender, now_ns)
         receiver = self._port_of(frame[:6], now_ns)
         for port in self._ports if receiver is None else (receiver,):
             if port is not sender:
-                port.deliver(now_ns + LATENCY_NS, frame)
+                port.deliver(max(now_ns + LATENCY_NS, earliest_ns), frame)
 
     def _learn(self, address: bytes, port: Port, now_ns: int) -> None:
         if address[0] & 1:

@@ -76,7 +76,8 @@ def build_guest(
             jobs.append([*base, *flags, "-c", os.fspath(source), "-o", str(objects[-1])])
         words = _run_all(jobs, environment)
         linked = Path(folder) / "guest.elf"
-        link = link_command(chosen, sdk / ("para.lds" if mode == "para" else "full.lds"), objects, linked, environment)
+        script = sdk / ("para.lds" if mode == "para" else "full.lds")
+        link = link_command(chosen, script, objects, linked, environment)
         words += _run_all([link], environment)
         _install(linked, target, Path(output))
     return BuildResult(Path(output), mode, chosen, "".join(words), tuple(map(tuple, [*jobs, link])))

@@ -67,6 +67,8 @@ class DomainConfig:
     """Its share of the physical CPU, in proportion to the weights of the others."""
     cap_percent: int = 0
     """The most of a physical CPU that it gets; 0: all that is left."""
+    group: str = ""
+    """Of a Hypervisor with threads: domains of one group can reach each other by events, grants and store."""
     network: str = ""
     """With `net`: the name of the switch that its card is plugged into, of those of a Hypervisor."""
 

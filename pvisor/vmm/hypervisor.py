@@ -18,6 +18,7 @@ from typing import Any
 from pvisor.domain.outcome import Ending
 from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.machine.stepped_switch import SteppedSwitch
 from pvisor.machine.switch import OnFrame, Switch
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig, RunResult
@@ -25,6 +26,7 @@ from pvisor.vmm.credit import MAX_WEIGHT, MIN_WEIGHT, Account
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER
 from pvisor.vmm.physical_cpu import Member, PhysicalCpu
 from pvisor.vmm.result import crash_of, gather, watch_operations
+from pvisor.vmm.step import run_apart, run_in_steps
 from pvisor.vmm.world import World
 
 Trace = Callable[[Sequence[Any]], None]
@@ -81,8 +83,9 @@ class HostedDomain:
 class Hypervisor:
     """Runs domains side by side, on one virtual clock, sharing the CPU by credit.
 
-    With `n_threads` greater than 1, domains that share no network are given physical CPUs and clocks of
-    their own, which that many threads of the host run. `interrupted` is asked when a signal has come.
+    With `n_threads` greater than 1 each group of domains, and each domain without one, has a physical CPU of
+    its own, which that many threads of the host run; domains of different groups reach each other by networks
+    only. `interrupted` is asked when a signal has come.
     """
 
     def __init__(self, n_threads: int = 1, interrupted: Callable[[], bool] = lambda: False) -> None:
@@ -107,7 +110,7 @@ class Hypervisor:
         """A switch, before the first domain is plugged into it. `on_frame` sees each frame."""
         if name in self._switches:
             raise UsageError(f"network {name}: there is one of that name already")
-        switch = self._switches[name] = Switch(on_frame)
+        switch = self._switches[name] = self._new_switch(on_frame)
         return switch
 
     def create(
@@ -126,7 +129,7 @@ class Hypervisor:
         console = console or ConsoleOutput()
         island = self._island_of(config)
         cpu, world = self._islands.get(island) or (PhysicalCpu(), World())
-        switch = self._switches.get(config.network) or Switch()
+        switch = self._switches.get(config.network) or self._new_switch()
         machine = build(
             config, console, input or NoInput(), domid=len(self.domains) + 1, switch=switch, world=world
         )
@@ -152,25 +155,15 @@ class Hypervisor:
         for domain in self.domains:
             if domain.timer is not None and domain.timer.ident is None:
                 domain.timer.start()
-        errors: list[BaseException] = []
         cpus = [cpu for cpu, _ in self._islands.values()]
-
-        def work(mine: Sequence[PhysicalCpu]) -> None:
-            try:
-                for cpu in mine:
-                    cpu.run()
-            except BaseException as error:
-                errors.append(error)
-
-        shares = [cpus[i :: self._n_threads] for i in range(self._n_threads)]
-        threads = [threading.Thread(target=work, args=(share,)) for share in shares[1:] if share]
-        for thread in threads:
-            thread.start()
-        work(shares[0])
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
+        switches = [one for one in self._switches.values() if isinstance(one, SteppedSwitch)]
+        if self._n_threads == 1:
+            for cpu in cpus:
+                cpu.run()
+        elif switches:
+            run_in_steps(cpus, switches, self._n_threads)
+        else:
+            run_apart(cpus, self._n_threads)
 
     def close(self) -> None:
         """Free everything. What domains printed and did stays readable."""
@@ -183,10 +176,13 @@ class Hypervisor:
     # --- parts
 
     def _island_of(self, config: DomainConfig) -> str:
-        """Whose physical CPU a domain gets: one for all, or, with threads, one for each network and loner."""
+        """Whose physical CPU a domain gets: one for all, or, with threads, one for each group and loner."""
         if self._n_threads == 1:
             return ""
-        return f"net {config.network}" if config.net else f"domain {len(self.domains) + 1}"
+        return f"group {config.group}" if config.group else f"domain {len(self.domains) + 1}"
+
+    def _new_switch(self, on_frame: OnFrame = lambda virtual_ns, frame: None) -> Switch:
+        return Switch(on_frame) if self._n_threads == 1 else SteppedSwitch(on_frame)
 
     def _start(self, hosted: HostedDomain, machine: Machine, cpu: PhysicalCpu, trace: Trace | None) -> None:
         config = hosted.config

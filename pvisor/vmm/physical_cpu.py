@@ -129,6 +129,8 @@ class PhysicalCpu:
         self.current: Runner | None = None
         self._now_ns = 0
         self._preempt_at_ns = self._turn_end_ns = NEVER
+        self.limit_ns = NEVER
+        """Where the clock stops for now."""
 
     def now(self) -> int:
         """Virtual time, in nanoseconds."""
@@ -187,11 +189,12 @@ class PhysicalCpu:
         member.domain.timers.on_change = lambda: None
         member.domain.notify = lambda vcpu: None
 
-    def run(self) -> None:
-        """Run until every domain has ended."""
+    def run(self, limit_ns: int = NEVER) -> None:
+        """Run until every domain has ended, or to a virtual time: then call it again."""
         from pvisor.vmm.waiting import wait
 
-        while self.members:
+        self.limit_ns = limit_ns
+        while self.members and self._now_ns < limit_ns:
             runner = self.queue.pick(self._now_ns)
             if runner is not None:
                 assert isinstance(runner, Runner)
@@ -273,6 +276,19 @@ class PhysicalCpu:
                 runner.state = VcpuState.DOWN
             member.on_end()
 
+    @property
+    def busy_at_ns(self) -> int:
+        """When there is something to do here; beyond END_OF_TIME_NS: never, unless somebody outside acts."""
+        from pvisor.vmm.waiting import next_due_ns, somebody_can_run
+
+        return self._now_ns if somebody_can_run(self) else max(self._now_ns, next_due_ns(self))
+
+    def end_all(self) -> None:
+        """Nothing can wake any of the domains."""
+        for member in list(self.members):
+            member.domain.end(IDLE)
+            self.remove(member)
+
     def advance(self, now_ns: int) -> None:
         """While nobody can run: it is later now."""
         self._now_ns = max(self._now_ns, now_ns)
@@ -301,7 +317,7 @@ class PhysicalCpu:
         """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
         slice_ns = self.queue.slice_ns(runner)
         end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
-        end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns)
+        end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns, self.limit_ns)
         for member in self.members:
             if member is not runner.member and member.due_ns < end_ns:
                 end_ns = member.due_ns

@@ -16,6 +16,7 @@
     modules = ["FILE", "FILE=ARGS"]
     disks = ["disk.img", "other.img,ro"]
     network = "lan"
+    group = "storage"                  # with --threads: who shares events, grants and the store
     console = "server.log"             # a file; without it, stdout, each line with the domain's name
     tier = "native"                    # native, python
     transport = "syscall"              # syscall, vmcall, int
@@ -219,6 +220,7 @@ def _domain(table: _Table) -> DomainSetup:
     names, none = "a list of files' names", list[str]()
     config = DomainConfig(
         kernel, name=table.name, network=network, net=bool(network), initrd=table.file("initrd"),
+        group=table.take("group", "", _text, "a name"),
         mode=table.take("mode", "auto", _one_of(MODES), ", ".join(MODES)),
         memory_bytes=table.take("memory", 64 << 20, _size, "a size, as 64M"),
         n_vcpus=table.take("vcpus", 1, _whole(1, 16), "1 to 16"),

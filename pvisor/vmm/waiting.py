@@ -14,7 +14,7 @@ from pvisor.domain.scheduling import VcpuState
 from pvisor.machine.clock import END_OF_TIME_NS, NS_PER_S
 from pvisor.machine.input_watch import InputWatch
 from pvisor.machine.timers import NEVER
-from pvisor.vmm.physical_cpu import IDLE, Member, PhysicalCpu
+from pvisor.vmm.physical_cpu import Member, PhysicalCpu
 
 MAX_DEADLINES_ASLEEP = 50_000
 """After so many deadlines that did not wake a guest, none of its will: a timer that it has masked goes on."""
@@ -25,13 +25,14 @@ HOST_WAIT_S = 0.1
 
 def wait(cpu: PhysicalCpu) -> None:
     """Let time pass until a vCPU can run. Domains that nothing can wake are ended."""
-    while cpu.members and not _somebody_can_run(cpu):
+    while cpu.members and not somebody_can_run(cpu) and cpu.now() < cpu.limit_ns:
         watched, due_ns = _what_may_wake(cpu)
+        due_ns = min(due_ns, cpu.limit_ns)
         if watched:
             watcher = watched[0][0]
             _pass_time(cpu, due_ns, watcher.domain.input.wait)
         elif due_ns > END_OF_TIME_NS:
-            _end_all(cpu)
+            cpu.end_all()
             return
         elif any(member.is_viewed for member in cpu.members):
             _pass_time(cpu, due_ns, time.sleep)
@@ -48,12 +49,18 @@ def wait(cpu: PhysicalCpu) -> None:
             cpu.remove(member)
 
 
-def _somebody_can_run(cpu: PhysicalCpu) -> bool:
+def somebody_can_run(cpu: PhysicalCpu) -> bool:
+    """Is there a vCPU whose turn it could be now?"""
     cpu.queue.advance(cpu.now())
     for member in cpu.members:
         member.wake_by_events()
     runnable = (r for m in cpu.members if not m.account.is_parked for r in m.runners)
     return any(runner.state is VcpuState.RUNNABLE for runner in runnable)
+
+
+def next_due_ns(cpu: PhysicalCpu) -> int:
+    """The next deadline that may wake a vCPU; NEVER where there is none. Nobody types here."""
+    return _what_may_wake(cpu)[1]
 
 
 def _what_may_wake(cpu: PhysicalCpu) -> tuple[list[tuple[Member, InputWatch]], int]:
@@ -67,12 +74,6 @@ def _what_may_wake(cpu: PhysicalCpu) -> tuple[list[tuple[Member, InputWatch]], i
             if member.n_unheard < MAX_DEADLINES_ASLEEP:
                 next_ns = min(next_ns, member.due_ns)
     return watched, next_ns
-
-
-def _end_all(cpu: PhysicalCpu) -> None:
-    for member in list(cpu.members):
-        member.domain.end(IDLE)
-        cpu.remove(member)
 
 
 def _pass_time(cpu: PhysicalCpu, due_ns: int, wait_s: Callable[[float], object]) -> None:

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Domains on threads of the host: the same as alone, or the same in each run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pvisor.machine.stepped_switch import SteppedSwitch
+from pvisor.machine.switch import LATENCY_NS
+from pvisor.machine.timers import Timers
+from pvisor.toolchain.build import build_guest
+from pvisor.vmm.config import DomainConfig
+from pvisor.vmm.hypervisor import HostedDomain, Hypervisor
+from pvisor.vmm.step import STEP_NS
+from tests.guests.elves import FOLDER
+
+needs_gcc = pytest.mark.needs_gcc
+MODES = ("full", "para", "hybrid")
+Frames = list[tuple[int, bytes]]
+
+
+@pytest.fixture(scope="module")
+def elves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The guest for each mode."""
+    folder = tmp_path_factory.mktemp("threads")
+    return {
+        mode: build_guest([FOLDER / "pinger.c"], folder / f"{mode}.elf", mode).path for mode in MODES
+    }  # fmt: skip
+
+
+def facts(domain: HostedDomain) -> tuple[object, ...]:
+    """What must be equal: all that is virtual."""
+    stats = domain.stats
+    exits = {label: row.count for label, row in stats.exits.items()}
+    return domain.status, stats.output, stats.n_instructions, stats.virtual_ns, stats.idle_ns, exits
+
+
+def talk(
+    elves: dict[str, Path], modes: Sequence[str], n_threads: int, groups: Sequence[str] = ("", "")
+) -> tuple[list[tuple[object, ...]], Frames, list[bytes]]:
+    """One asks, one answers: the facts of both, the frames, the traces."""
+    frames: Frames = []
+    traces = [bytearray(), bytearray()]
+    with Hypervisor(n_threads) as hv:
+        hv.add_network("lan", lambda virtual_ns, frame: frames.append((virtual_ns, frame)))
+        for i, (mode, words) in enumerate(zip(modes, ("ask 20", "answer 20"), strict=True)):
+            config = DomainConfig(
+                elves[mode], mode=mode, cmdline=words, net=True, network="lan", group=groups[i],
+                max_insns=200_000_000,
+            )  # fmt: skip
+
+            def keep(records: Sequence[Any], into: bytearray = traces[i]) -> None:
+                for record in records:
+                    into += repr((record.virtual_ns, record.rip, record.reason, record.result)).encode()
+
+            hv.create(config, trace=keep)
+        hv.run()
+        return [facts(domain) for domain in hv.domains], frames, [bytes(trace) for trace in traces]
+
+
+@needs_gcc
+@pytest.mark.parametrize("modes", [("para", "para"), ("full", "para"), ("para", "full"), ("hybrid", "full")])
+def test_who_talks_over_a_network_meets_in_steps(elves: dict[str, Path], modes: tuple[str, str]) -> None:
+    one, other, third = (talk(elves, modes, n_threads) for n_threads in (2, 2, 5))
+    assert one == other == third
+    found, frames, _ = one
+    assert [fact[0] for fact in found] == [0, 0]
+    assert str(found[0][1]).count("answer") == 20
+    assert [virtual_ns for virtual_ns, _ in frames] == sorted(virtual_ns for virtual_ns, _ in frames)
+
+
+@needs_gcc
+def test_a_group_shares_a_cpu(elves: dict[str, Path]) -> None:
+    grouped = talk(elves, ("para", "para"), 2, ("pair", "pair"))
+    assert [fact[0] for fact in grouped[0]] == [0, 0]
+    assert grouped == talk(elves, ("para", "para"), 2, ("pair", "pair"))
+
+
+@needs_gcc
+def test_who_talks_to_nobody_is_as_alone(elves: dict[str, Path], tmp_path: Path) -> None:
+    guests = ("compute.c", "echo.c", "write_text.c")
+    built = [
+        (build_guest([FOLDER / name], tmp_path / f"{name}-{mode}.elf", mode).path, mode)
+        for name in guests
+        for mode in ("full", "para")
+    ]
+
+    def run(n_threads: int, which: Sequence[tuple[Path, str]]) -> list[tuple[object, ...]]:
+        with Hypervisor(n_threads) as hv:
+            for elf, mode in which:
+                hv.create(DomainConfig(elf, mode=mode, max_insns=50_000_000))
+            hv.run()
+            return [facts(domain) for domain in hv.domains]
+
+    alone = [run(1, [one])[0] for one in built]
+    assert run(2, built) == alone
+    assert run(4, built) == alone
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.timers = Timers(lambda: self.now_ns)
+        self.came: list[tuple[int, bytes]] = []
+
+    def receive(self, frame: bytes) -> None:
+        self.came.append((self.now_ns, frame))
+
+    def go_to(self, now_ns: int) -> None:
+        while (due_ns := self.timers.next_due_ns) is not None and due_ns <= now_ns:
+            self.now_ns = max(self.now_ns, due_ns)
+            self.timers.run_due()
+        self.now_ns = now_ns
+
+
+def test_the_order_of_frames_is_that_of_virtual_time_whoever_was_first() -> None:
+    def heard(order: Sequence[int]) -> Frames:
+        seen: Frames = []
+        switch = SteppedSwitch(lambda virtual_ns, frame: seen.append((virtual_ns, frame)))
+        clocks = [Clock() for _ in range(3)]
+        ports = [switch.attach(clock.timers, clock.receive) for clock in clocks]
+        for who in order:
+            for at_ns in (10, 20, 20, 30):
+                clocks[who].now_ns = at_ns
+                ports[who].send(b"\xff" * 6 + bytes([2, 0, 0, 0, 0, who]) + b"\x88\xb5" + bytes([at_ns]) * 50)
+        assert not seen and switch.has_frames
+        for clock in clocks:
+            clock.now_ns = STEP_NS
+        switch.pass_on(STEP_NS)
+        assert not switch.has_frames
+        for clock in clocks:
+            clock.go_to(2 * STEP_NS)
+            assert len(clock.came) == 8
+            assert all(at_ns == max(STEP_NS, 30 + LATENCY_NS) for at_ns, _ in clock.came)
+        return seen
+
+    first = heard((0, 1, 2))
+    assert first == heard((2, 0, 1)) == heard((1, 2, 0))
+    assert [virtual_ns for virtual_ns, _ in first] == [10] * 3 + [20] * 6 + [30] * 3
+    assert [frame[11] for _, frame in first] == [0, 1, 2, 0, 0, 1, 1, 2, 2, 0, 1, 2]
