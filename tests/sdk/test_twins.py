@@ -27,7 +27,7 @@ GUESTS = FOLDER / "sdk"
 INCLUDE = sdk_dir() / "include"
 NAMES = ("traps", "interrupts", "timer", "memory", "user")
 """Guests that need nothing but a PC."""
-PARA_ONLY = ("store",)
+PARA_ONLY = ("event", "store")
 """Guests that use what a PC does not have."""
 LANES = [("full", "native"), ("full", "python"), ("emu", "native"), ("emu", "python")]
 PARA_LANES = [("para", "native"), ("para", "python")]
