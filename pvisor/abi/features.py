@@ -22,7 +22,7 @@ BALLOON = Feature("BALLOON", 4, "MEMORY_POPULATE, MEMORY_RELEASE, MEMORY_TARGET:
 EVENTS = Feature("EVENTS", 5, "event channels and the shared page.")
 GRANTS = Feature("GRANTS", 6, "grants: frames that domains share.")
 STORE = Feature("STORE", 7, "the store.")
-TIMERS = Feature("TIMERS", 8, "TIMER_SET, TIMER_PERIODIC, and the time in the shared page.")
+TIMERS = Feature("TIMERS", 8, "TIMER_ONCE, TIMER_PERIODIC, and the time in the shared page.")
 VCPUS = Feature("VCPUS", 9, "VCPU_UP, VCPU_DOWN, VCPU_QUERY.")
 MULTICALL = Feature("MULTICALL", 10, "MULTICALL: several calls in one.")
 

@@ -78,10 +78,10 @@ class TimerRoom:
     @property
     def served(self) -> Served:
         """The calls of this room."""
-        return Served(answers={rows.TIMER_SET: self.timer_set, rows.TIMER_PERIODIC: self.timer_periodic})
+        return Served(answers={rows.TIMER_ONCE: self.timer_once, rows.TIMER_PERIODIC: self.timer_periodic})
 
-    def timer_set(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """TIMER_SET(due_ns): 0."""
+    def timer_once(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        """TIMER_ONCE(due_ns): 0."""
         self._of(domain, vcpu.vcpu_id).set(exit.args[0])
         return 0
 

@@ -47,7 +47,7 @@ def talk(
     traces = [bytearray(), bytearray()]
     with Hypervisor(n_threads) as hv:
         hv.add_network("lan", lambda virtual_ns, frame: frames.append((virtual_ns, frame)))
-        for i, (mode, words) in enumerate(zip(modes, ("ask 20", "answer 20"), strict=True)):
+        for i, (mode, words) in enumerate(zip(modes, ("ask 5", "answer 5"), strict=True)):
             config = DomainConfig(
                 elves[mode], mode=mode, cmdline=words, net=True, network="lan", group=groups[i],
                 max_insns=200_000_000,
@@ -63,13 +63,13 @@ def talk(
 
 
 @needs_gcc
-@pytest.mark.parametrize("modes", [("para", "para"), ("full", "para"), ("para", "full"), ("hybrid", "full")])
+@pytest.mark.parametrize("modes", [("para", "para"), ("hybrid", "para"), ("para", "full")])
 def test_who_talks_over_a_network_meets_in_steps(elves: dict[str, Path], modes: tuple[str, str]) -> None:
-    one, other, third = (talk(elves, modes, n_threads) for n_threads in (2, 2, 5))
+    one, other, third = (talk(elves, modes, n_threads) for n_threads in (2, 2, 3))
     assert one == other == third
     found, frames, _ = one
     assert [fact[0] for fact in found] == [0, 0]
-    assert str(found[0][1]).count("answer") == 20
+    assert str(found[0][1]).count("answer") == 5
     assert [virtual_ns for virtual_ns, _ in frames] == sorted(virtual_ns for virtual_ns, _ in frames)
 
 

@@ -206,7 +206,7 @@
 #define PV_FEATURE_GRANTS_BIT 6    /* its number */
 #define PV_FEATURE_STORE     0x80 /* the store. */
 #define PV_FEATURE_STORE_BIT 7    /* its number */
-#define PV_FEATURE_TIMERS     0x100 /* TIMER_SET, TIMER_PERIODIC, and the time in the shared page. */
+#define PV_FEATURE_TIMERS     0x100 /* TIMER_ONCE, TIMER_PERIODIC, and the time in the shared page. */
 #define PV_FEATURE_TIMERS_BIT 8     /* its number */
 #define PV_FEATURE_VCPUS     0x200 /* VCPU_UP, VCPU_DOWN, VCPU_QUERY. */
 #define PV_FEATURE_VCPUS_BIT 9     /* its number */
@@ -223,7 +223,7 @@
 #define PV_HC_CONSOLE_WRITE    0x10 /* Write bytes to the console. */
 #define PV_HC_CONSOLE_READ     0x11 /* Read bytes that have arrived on the console. */
 #define PV_HC_TIME_GET         0x20 /* What time is it? */
-#define PV_HC_TIMER_SET        0x21 /* Let this virtual CPU's timer signal once. */
+#define PV_HC_TIMER_ONCE       0x21 /* Let this virtual CPU's timer signal once. */
 #define PV_HC_TIMER_PERIODIC   0x22 /* Let this virtual CPU's timer signal again and again. */
 #define PV_HC_YIELD            0x30 /* Give the CPU away for a while. */
 #define PV_HC_BLOCK            0x31 /* Sleep until an event arrives. */

@@ -154,9 +154,9 @@ static inline int64_t pv_time_get(struct pv_time *time)
 }
 
 /* Let this virtual CPU's timer signal once. Result: 0. */
-static inline int64_t pv_timer_set(uint64_t due_ns)
+static inline int64_t pv_timer_once(uint64_t due_ns)
 {
-    return pv_hypercall1(PV_HC_TIMER_SET, due_ns);
+    return pv_hypercall1(PV_HC_TIMER_ONCE, due_ns);
 }
 
 /* Let this virtual CPU's timer signal again and again. Result: 0; -PV_EINVAL. */

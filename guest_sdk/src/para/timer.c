@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The timer by hypercall: one call sets it, in nanoseconds, and its interrupt is an event. */
-#define pv_timer_set pv_timer_set_call /* the wrapper: pv/timer.h has a function of that name */
-#include <pv/hypercall.h>
-#undef pv_timer_set
-
 #include <stdbool.h>
 #include <stddef.h>
 
 #include <pv/cpu.h>
 #include <pv/error.h>
 #include <pv/event.h>
+#include <pv/hypercall.h>
 #include <pv/timer.h>
 
 #include "interrupt.h"
@@ -32,7 +29,7 @@ static void on_interrupt(void *context, struct pv_trap_frame *frame)
 static void stop(void)
 {
     wanted = NULL;
-    pv_timer_set_call(0);
+    pv_timer_once(0);
     pv_timer_periodic(0);
     pv_interrupt_forget(PV_SOURCE_TIMER);
 }
@@ -52,7 +49,7 @@ static int set(bool periodic, uint64_t ns, pv_interrupt_handler *handler, void *
         pv_timer_periodic(ns < PV_TIMER_MIN_PERIOD_NS ? PV_TIMER_MIN_PERIOD_NS : ns);
     } else {
         uint64_t now = pv_time_ns();
-        pv_timer_set_call(ns > UINT64_MAX - now ? UINT64_MAX : now + ns);
+        pv_timer_once(ns > UINT64_MAX - now ? UINT64_MAX : now + ns);
     }
     pv_interrupts_restore(were_enabled);
     return 0;

@@ -35,9 +35,9 @@ TIME_GET = Hypercall(
     example="struct pv_time now;\nif (pv_time_get(&now) == 0)\n    use(now.system_ns);",
 )
 
-TIMER_SET = Hypercall(
+TIMER_ONCE = Hypercall(
     nr=0x21,
-    name="TIMER_SET",
+    name="TIMER_ONCE",
     summary="Let this virtual CPU's timer signal once.",
     args=(u64("due_ns", "when, in nanoseconds of system time; 0: not at all"),),
     result="0",
@@ -53,7 +53,7 @@ TIMER_SET = Hypercall(
         "VCPU_DOWN stops both.",
     ),
     replaces="channel 0 of the 8254 at I/O ports 0x40 and 0x43, or the local APIC's timer at 0xfee00380",
-    example="pv_timer_set(now_ns + 1000000); /* in a millisecond */",
+    example="pv_timer_once(now_ns + 1000000); /* in a millisecond */",
 )
 
 TIMER_PERIODIC = Hypercall(
@@ -74,4 +74,4 @@ TIMER_PERIODIC = Hypercall(
     example="pv_timer_periodic(10000000); /* 100 Hz */",
 )
 
-CALLS: tuple[Hypercall, ...] = (TIME_GET, TIMER_SET, TIMER_PERIODIC)
+CALLS: tuple[Hypercall, ...] = (TIME_GET, TIMER_ONCE, TIMER_PERIODIC)
