@@ -63,6 +63,13 @@ if TYPE_CHECKING:
     help="The date of the guest's clock at its start.",
 )
 @click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 64) - 1),
+    default=0,
+    show_default=True,
+    help="Para: what the guest's random bytes begin with; the same seed gives the same bytes.",
+)
+@click.option(
     "--disk",
     "disks",
     type=disk,
@@ -118,6 +125,7 @@ def run(
     transport: str,
     debug_abi: bool,
     epoch_s: int,
+    seed: int,
     disks: tuple[DiskConfig, ...],
     net: bool,
     pcap_file: Path | None,
@@ -145,7 +153,7 @@ def run(
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
-        disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen,
+        disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen, seed=seed,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None

@@ -48,6 +48,8 @@ class DomainConfig:
     max_insns: int | None = None
     timeout_s: float | None = None
     epoch_s: int = DEFAULT_EPOCH_S
+    seed: int = 0
+    """What the random bytes of its entropy device begin with."""
     net: bool = False
     """A network card, on the switch that the run is given or on one of its own."""
     debug_abi: bool = False

@@ -18,7 +18,7 @@ def attach_devices(parts: Parts, domain: Domain) -> None:
     """Give the domain, which is in the hubs already, what its configuration says. Raises UsageError."""
     world, config = parts.world, parts.config
     host = Host(world.store, world.events, world.grants)
-    backends: list[Backend] = [ConsoleRing(host, domain), Entropy(host, domain)]
+    backends: list[Backend] = [ConsoleRing(host, domain), Entropy(host, domain, config.seed)]
     for index, disk in enumerate(config.disks):
         image = DiskImage(disk.path, read_only=disk.read_only)
         parts.owned.callback(image.close)

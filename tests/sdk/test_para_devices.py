@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Disk and network by pv/block.h and pv/net.h in the para wing: the same guests and words, in both tiers."""
+"""Devices in the para wing: disk and network say the words that they say in full; two others are new."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from pvisor.domain.outcome import EndedBy
+from pvisor.machine.console import HostInput
 from pvisor.toolchain.build import build_guest
 from pvisor.vmm.config import DiskConfig, DomainConfig, RunResult
 from pvisor.vmm.run import run_domain
 from tests.full.station import TalkingSwitch
-from tests.sdk.test_twins import GUESTS, disk, expected, has_been_written, said
+from tests.guests.elves import FOLDER
+from tests.sdk.test_twins import GUESTS, disk, expected, has_been_written, said, symbols
 
 pytestmark = pytest.mark.needs_gcc
 
@@ -90,6 +94,58 @@ def test_tiers_do_the_same(built: Built, tmp_path: Path) -> None:
         assert seen[0] == seen[1], name
 
 
+# --- what full does not have
+
+
+LINES = "".join(chr(ord("A") + i % 26) * 63 + "\n" for i in range(1024))
+SAID = """on input: 0
+<h><e><l><l><o><,>< ><y><o><u><.>
+11 bytes, several interrupts
+nobody again: 0
+entropy: 0
+"""
+
+
+def typed(text: bytes) -> HostInput:
+    """A pipe with input."""
+    reader, writer = os.pipe()
+    os.write(writer, text)
+    os.close(writer)
+    return HostInput(reader)
+
+
+@pytest.fixture(scope="module")
+def ring_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ring")
+    return build_guest([FOLDER / "para" / "console_ring.c"], folder / "ring.elf", "para").path
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_console_ring(ring_guest: Path, tier: str) -> None:
+    result = run_domain(config(ring_guest, tier, seed=3), input=typed(b"hello, you."))
+    before, after = said(result).split(LINES)
+    assert before == "before: -19\nconnect: 0\nagain: 0\n"
+    assert after.startswith(SAID)
+    assert result.exits["hypercall"].count < 120
+
+
+def test_random_bytes_follow_the_seed(ring_guest: Path) -> None:
+    one, same, other = (
+        said(run_domain(config(ring_guest, "native", seed=seed), input=typed(b"."))) for seed in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+def test_a_guest_without_input_waits(ring_guest: Path) -> None:
+    result = run_domain(config(ring_guest, "native"), input=typed(b"no end"))
+    assert (result.ending.ended_by, result.ending.status) == (EndedBy.IDLE, 124)
+
+
 def test_devices_build_without_a_warning(tmp_path: Path) -> None:
-    for name in ("block", "net"):
-        assert build_guest([GUESTS / f"{name}.c"], tmp_path / "guest.elf", "para").warnings == ""
+    for source in (GUESTS / "block.c", GUESTS / "net.c", *(FOLDER / "para").glob("*.c")):
+        assert build_guest([source], tmp_path / "guest.elf", "para").warnings == "", source.name
+
+
+def test_who_does_not_use_a_ring_does_not_pay_for_it(tmp_path: Path) -> None:
+    echo = build_guest([FOLDER / "echo.c"], tmp_path / "echo.elf", "para").path
+    assert not symbols(echo) & {"pv_ring_init", "pv_console_connect", "pv_device_connect", "pv_event_dispatch"}

@@ -5,10 +5,16 @@
 #include <pv/console.h>
 #include <pv/hypercall.h>
 
+#include "console.h"
+
+const struct pv_console_way *pv_console_way;
+
 long pv_write(const void *buf, size_t size)
 {
     const uint8_t *bytes = buf;
     size_t n_written = 0;
+    if (pv_console_way != NULL)
+        return pv_console_way->write(buf, size);
     while (n_written < size) { /* one call takes at most PV_CONSOLE_WRITE_MAX */
         int64_t result = pv_console_write(bytes + n_written, size - n_written);
         if (result <= 0)
@@ -21,5 +27,7 @@ long pv_write(const void *buf, size_t size)
 int pv_getc(void)
 {
     uint8_t byte;
+    if (pv_console_way != NULL)
+        return pv_console_way->getc();
     return pv_console_read(&byte, 1) == 1 ? byte : -1;
 }

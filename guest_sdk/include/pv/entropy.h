@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random bytes, which only a paravirtualized guest is given: a PC would ask its CPU for them. They are the same in each
+ * run with the same seed (pvisor run --seed), so that runs repeat: good for tests, and for no secret.
+ */
+#ifndef PV_ENTROPY_H
+#define PV_ENTROPY_H
+
+#include <stddef.h>
+
+/*
+ * Fill BUFFER with SIZE_BYTES random bytes. Blocks until they are there. Not from an interrupt handler.
+ * Returns 0; -PV_ENODEV: there is no such device; -PV_EIO: it failed.
+ */
+int pv_entropy(void *buffer, size_t size_bytes);
+
+#endif /* PV_ENTROPY_H */
