@@ -32,7 +32,8 @@ class Balloon:
 
     def __init__(self, frames: FrameTable, given: tuple[int, int, int],
                  on_target: Callable[[], None] = _nobody) -> None:  # fmt: skip
-        self._frames = frames
+        self.frames = frames
+        """Their types and counts."""
         self._given = given
         self.n_populated = self.target = frames.n_ram
         """Frames that the domain has, and that the host wants it to have at most."""
@@ -46,8 +47,8 @@ class Balloon:
 
     def set_target(self, n_frames: int) -> None:
         """The host wants the domain to have so many frames at most. Raises ValueError beyond its RAM."""
-        if not 0 <= n_frames <= self._frames.n_ram:
-            raise ValueError(f"{n_frames} frames: the domain was made with {self._frames.n_ram}")
+        if not 0 <= n_frames <= self.frames.n_ram:
+            raise ValueError(f"{n_frames} frames: the domain was made with {self.frames.n_ram}")
         if n_frames != self.target:
             self.target = n_frames
             self.on_target()
@@ -65,7 +66,7 @@ class Balloon:
         return self._each(domain, vcpu, exit, self._release)
 
     def _each(self, domain: Domain, vcpu: Vcpu, exit: Exit, act: Callable[[int], None]) -> int:
-        n, frames, n_done = min(exit.args[1], FRAMES_MAX), self._frames, 0
+        n, frames, n_done = min(exit.args[1], FRAMES_MAX), self.frames, 0
         gpas = unpack(f"<{n}Q", copy_in(domain, vcpu, exit.args[0], 8 * n)) if n else ()
         first_walk = frames.state.n_walked
         try:
@@ -82,13 +83,13 @@ class Balloon:
         return n_done
 
     def _populate(self, frame: int) -> None:
-        if self.n_populated >= self.target and not self._frames.is_there(frame):
+        if self.n_populated >= self.target and not self.frames.is_there(frame):
             raise GuestError(errnos.ENOMEM)
-        self._frames.populate(frame)
+        self.frames.populate(frame)
         self.n_populated += 1
 
     def _release(self, frame: int) -> None:
-        self._frames.release(frame)
+        self.frames.release(frame)
         self.n_populated -= 1
 
     def memory_map(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
@@ -106,7 +107,7 @@ class Balloon:
         """(first GPA, first after it, type) of each range."""
         kernel, kernel_end, given_end = self._given
         ram, own, given = rows.MEMORY_RAM.number, rows.MEMORY_KERNEL.number, rows.MEMORY_GIVEN.number
-        size_bytes = self._frames.n_ram * PAGE_BYTES
+        size_bytes = self.frames.n_ram * PAGE_BYTES
         window = (GRANT_WINDOW, GRANT_WINDOW + N_SLOTS * PAGE_BYTES, rows.MEMORY_GRANTS.number)
         parts = [(0, kernel, ram), (kernel, kernel_end, own), (kernel_end, given_end, given),
                  (given_end, size_bytes, ram), window]  # fmt: skip
