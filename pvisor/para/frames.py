@@ -14,8 +14,9 @@ All state is in one struct that native handlers work on, too (native/paging_stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pvisor.abi import errnos
 from pvisor.cpu.shim import ffi
@@ -34,17 +35,7 @@ FLUSH, EPOCH = 1, 2
 GRANT_WINDOW, N_SLOTS = 1 << 36, 1024
 U32_MAX = 0xFFFF_FFFF
 
-_OWN = [i not in HOLE_SLOTS for i in range(ENTRIES_PER_TABLE)]
-
-
-class Window(Protocol):
-    """How a domain's vCPUs see the grant window (cpu/grant_window.py)."""
-
-    def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
-        """Put a frame into a free slot. False: the host does not allow it."""
-
-    def unmap(self, slot: int) -> None:
-        """Empty a slot."""
+_PLAIN = LARGE | NX
 
 
 class FrameTable:
@@ -65,20 +56,28 @@ class FrameTable:
         self.state.ram = self._owned[0]
         self.state.window, self.state.n_ram_frames, self.state.n_frames = GRANT_WINDOW, self.n_ram, n_frames
         self.state.n_flushes = 1
-        self.types = self._array("type", "uint8_t", n_frames)
-        self.flags = self._array("flags", "uint8_t", n_frames)
+        self.types = self._bytes("type", n_frames)
+        self.flags = self._bytes("flags", n_frames)
         self.flags[: self.n_ram] = bytes([POPULATED]) * self.n_ram
-        self.n_typed = self._array("n_typed", "uint32_t", n_frames)
-        self.n_other = self._array("n_other", "uint32_t", n_frames)
-        self.stale = self._array("stale", "uint32_t", n_frames)
-        self.code = self._array("code", "uint32_t", n_frames)
+        self.n_typed = self._numbers("n_typed", n_frames)
+        self.n_other = self._numbers("n_other", n_frames)
+        self.stale = self._numbers("stale", n_frames)
+        self.code = self._numbers("code", n_frames)
 
-    def _array(self, name: str, c_type: str, n: int) -> memoryview:
-        array = ffi.new(f"{c_type}[]", n)
-        self._owned.append(array)
-        setattr(self.state, name, array)
-        view = memoryview(ffi.buffer(array))
-        return view.cast("B").cast("I") if c_type == "uint32_t" else view.cast("B")
+    def _bytes(self, name: str, n: int) -> bytearray:
+        """An array of the struct, which Python sees as well."""
+        owner = bytearray(n)
+        self._lend(name, "uint8_t[]", owner)
+        return owner
+
+    def _numbers(self, name: str, n: int) -> array[int]:
+        owner = array("I", bytes(4 * n))
+        self._lend(name, "uint32_t[]", owner)
+        return owner
+
+    def _lend(self, name: str, c_type: str, owner: bytearray | array[int]) -> None:
+        self._owned.append(ffi.from_buffer(c_type, owner, require_writable=True))
+        setattr(self.state, name, self._owned[-1])
 
     def close(self) -> None:
         """Let go of the domain's RAM."""
@@ -260,6 +259,45 @@ class FrameTable:
         self._drop(level, old)
         if old & P and (level > L1 or not old & NX):
             self.state.pending |= EPOCH
+
+    def replace_plain(self, updates: Iterable[tuple[int, int]]) -> int:
+        """The same for (GPA, entry) one after the other, as long as they are of the usual kind; how many.
+
+        That is: an entry of a last-level table goes or comes that maps RAM no-execute, and no frame's type
+        changes by it. It is what `replace` does, and exists because batches are made of it.
+        """
+        types, flags, words, stale = self.types, self.flags, self.words, self.stale
+        n_typed, n_other, n_ram, n_flushes = self.n_typed, self.n_other, self.n_ram, self.state.n_flushes
+        table, n_done = -1, 0
+        for gpa, entry in updates:
+            if gpa >> 12 != table or gpa & 7:
+                table = gpa >> 12
+                if gpa & 7 or table >= n_ram or types[table] != L1:
+                    break
+            old = words[gpa >> 3]
+            if old & P:
+                before = (old & FRAME) >> 12
+                counts = n_typed if old & W else n_other
+                if before >= n_ram or not old & NX or (old & W and counts[before] == 1):
+                    break
+            if entry & P:
+                frame = (entry & FRAME) >> 12
+                if entry & _PLAIN != NX or frame >= n_ram:
+                    break
+                if entry & W:
+                    if types[frame] != WRITABLE:
+                        break
+                    n_typed[frame] += 1
+                elif flags[frame] & POPULATED:
+                    n_other[frame] += 1
+                else:
+                    break
+            words[gpa >> 3] = entry
+            if old & P:
+                counts[before] -= 1
+                stale[before] = n_flushes
+            n_done += 1
+        return n_done
 
     # --- tables
 

@@ -31,6 +31,13 @@ struct pv_space {
 
 static struct pv_space *current;
 
+/* The last-level table that was used last, and what it is for: most changes come side by side. */
+static struct {
+    const struct pv_space *space;
+    uint64_t address; /* in units of what a table maps */
+    uint64_t *entries;
+} recent;
+
 struct pv_space *pv_space_kernel(void)
 {
     return (struct pv_space *)pv_paging_root();
@@ -90,6 +97,7 @@ int pv_space_destroy(struct pv_space *space)
         return -PV_EINVAL;
     if (space == pv_space_current())
         return -PV_EBUSY;
+    recent.space = NULL;
     pv_paging_send(false);
     pv_table_unpin((uintptr_t)space);
     unmake_tables(space->entries, own_start, own_end, TOP_LEVEL);
@@ -120,6 +128,8 @@ static bool is_own(uint64_t address)
 static uint64_t *entry_for(struct pv_space *space, uint64_t address, bool is_mapped)
 {
     uint64_t *table = space->entries;
+    if (recent.space == space && recent.address == address >> 21)
+        return &recent.entries[index_at(address, 1)];
     for (int level = TOP_LEVEL; level > 1; level--) {
         uint64_t *entry = &table[index_at(address, level)];
         if (!(*entry & ENTRY_P)) {
@@ -130,6 +140,9 @@ static uint64_t *entry_for(struct pv_space *space, uint64_t address, bool is_map
         }
         table = table_of(*(volatile uint64_t *)entry);
     }
+    recent.space = space;
+    recent.address = address >> 21;
+    recent.entries = table;
     return &table[index_at(address, 1)];
 }
 
@@ -139,10 +152,11 @@ static uint64_t entry_of(uint64_t physical, unsigned flags)
            (flags & PV_MAP_EXECUTE ? 0 : ENTRY_NX);
 }
 
-/* Change the entry of a page. What was not mapped before need not be forgotten. */
-static int change(struct pv_space *space, uint64_t address, const uint64_t *entry, uint64_t value, unsigned flags)
+/* Change the entry of a page. WAS_MAPPED: else there is nothing to forget. */
+static int change(struct pv_space *space, uint64_t address, const uint64_t *entry, uint64_t value, unsigned flags,
+                  bool was_mapped)
 {
-    bool is_known = pv_paging_read(entry) & ENTRY_P && space == pv_space_current();
+    bool is_known = was_mapped && space == pv_space_current();
     if (!(flags & PV_MAP_LATER))
         return pv_paging_write(entry, value, is_known ? address : 0);
     pv_paging_queue(entry, value, is_known);
@@ -158,7 +172,7 @@ int pv_page_map(struct pv_space *space, uint64_t address, uint64_t physical, uns
         return -PV_ENOMEM;
     if (pv_paging_read(entry) & ENTRY_P)
         return -PV_EEXIST;
-    return change(space, address, entry, entry_of(physical, flags), flags);
+    return change(space, address, entry, entry_of(physical, flags), flags, false);
 }
 
 /* The entry of a page that is mapped: 0, -PV_EINVAL or -PV_ENOENT. */
@@ -174,7 +188,7 @@ int pv_page_unmap(struct pv_space *space, uint64_t address, unsigned flags)
 {
     uint64_t *entry;
     int error = flags & ~PV_MAP_LATER ? -PV_EINVAL : find(space, address, &entry);
-    return error != 0 ? error : change(space, address, entry, 0, flags);
+    return error != 0 ? error : change(space, address, entry, 0, flags, true);
 }
 
 int pv_page_protect(struct pv_space *space, uint64_t address, unsigned flags)
@@ -183,7 +197,7 @@ int pv_page_protect(struct pv_space *space, uint64_t address, unsigned flags)
     int error = flags & ~HOW ? -PV_EINVAL : find(space, address, &entry);
     if (error != 0)
         return error;
-    return change(space, address, entry, entry_of(pv_paging_read(entry) & ADDRESS, flags), flags);
+    return change(space, address, entry, entry_of(pv_paging_read(entry) & ADDRESS, flags), flags, true);
 }
 
 int pv_page_lookup(struct pv_space *space, uint64_t address, uint64_t *physical, unsigned *flags)
