@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import iter_unpack
-from typing import Protocol
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import memory as rows
@@ -232,34 +231,4 @@ class Paging:
         return 0
 
 
-class Window(Protocol):
-    """How a domain's vCPUs see the grant window (cpu/grant_window.py)."""
-
-    def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
-        """Put a frame into a free slot. False: the host does not allow it."""
-
-    def unmap(self, slot: int) -> None:
-        """Empty a slot."""
-
-
-class CountedWindow:
-    """A grant window whose slots are frames of the table, so that entries can map them, and are counted."""
-
-    def __init__(self, frames: FrameTable, window: Window) -> None:
-        self._frames = frames
-        self._window = window
-
-    def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:
-        """Put a frame into a free slot. False: the host does not allow it."""
-        if not self._window.map(slot, memory, gpa, writable=writable):
-            return False
-        self._frames.open_slot(slot, writable=writable)
-        return True
-
-    def unmap(self, slot: int) -> None:
-        """Empty a slot. Raises GuestError (EBUSY), with nothing changed, while an entry maps it."""
-        self._frames.close_slot(slot)
-        self._window.unmap(slot)
-
-
-__all__ = ["HYPERCALL_PAGE_GVA", "CountedWindow", "Paging"]
+__all__ = ["HYPERCALL_PAGE_GVA", "Paging"]
