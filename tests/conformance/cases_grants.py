@@ -90,14 +90,14 @@ CASES: tuple[Case, ...] = (
         Step(UNMAP, (WINDOW,), _BUSY), Step(REVOKE, (ResultOf(1),), _BUSY),
         Step(ENTRY_SET, (Frame(1), 0, 1)), Step(UNMAP, (WINDOW,)), maps(2, READS, _NOENT),
         Step(ENTRY_SET, (Frame(1), Frame(1, WRITES), 1)), Step(REVOKE, (ResultOf(1),)),
-    )),
+    ), takes_cpu=True),
     Case("grant-seen-by-another", (
         Poke(Frame(0), 4, 0x1111), _FOR_2, Step(MAP, (1, ResultOf(1), RO), WINDOW, 2),
         maps(2, WRITES, _PERM, 2), maps(2, EXECUTES, _INVAL, 2), maps(2, READS, 0, 2),
         Peek(Frame(1), 4, 0x1111, 2),
         Poke(Frame(0), 4, 0x2222), Peek(Frame(1), 4, 0x2222, 2), Peek(Frame(1), 4, 0),
         Step(TIME_GET, (Frame(1),), _FAULT, 2), Peek(Frame(0), 4, 0x2222),
-    ), "two"),
+    ), "two", takes_cpu=True),
     Case("grant-create-refused", (
         Step(CREATE, (SELF, Frame(0, 1), 0), _INVAL), Step(CREATE, (SELF, Start("memory_bytes"), 0), _INVAL),
         Step(CREATE, (SELF, (1 << 64) - 4096, 0), _INVAL), Step(CREATE, (SELF, Frame(0), 2), _INVAL),

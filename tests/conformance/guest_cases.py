@@ -70,7 +70,6 @@ def run_on_guests(case: Case, runner: Runner, *, tier: str, transport: str) -> R
             machines[domid] = build(config, ConsoleOutput(), FakeInput(b""), domid=domid, world=world)
             world.store.delete(f"/domain/{domid}/device")  # cases begin with an empty home
             owned.callback(machines[domid].close)
-            world.store.delete(f"/domain/{domid}/device")  # the home is empty, as on the bare handlers
         wing = machines[1].domain.wing
         assert isinstance(wing, ParaWing)
         missing = case.needs & ~wing.offered_features

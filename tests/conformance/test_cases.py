@@ -18,7 +18,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return build_runner(tmp_path_factory.mktemp("steps"))
 
 
-@cases
+@pytest.mark.parametrize("case", [case for case in CASES if not case.takes_cpu], ids=lambda case: case.id)
 def test_on_handlers(case: Case) -> None:
     run_on_handlers(case).tell_pytest()
 

@@ -152,12 +152,15 @@ def build_world(name: str = "alone", offered: int | None = None, n_vcpus: int = 
 def _rooms_of_time(player: Player) -> list[Served]:
     """Who sleeps, until when, and who is up. The timer signals where an area has brought event channels."""
 
+    events = player.parts.get(EventTable)
+    power = player.part(PowerRoom, lambda: PowerRoom(player.shared))
+    if isinstance(events, EventTable):
+        events.on_signal = lambda port: power.on_pending(player.domain, port)
+
     def signal(vcpu_id: int) -> None:
-        events = player.parts.get(EventTable)
         if isinstance(events, EventTable):
             events.raise_virq(VIRQ_TIMER.number, vcpu_id)
 
-    power = player.part(PowerRoom, lambda: PowerRoom(player.shared))
     vcpus = VcpusRoom(begin=lambda new, caller: None, end=lambda old: None)
     return [power.served, TimerRoom(signal).served, vcpus.served]
 
@@ -177,6 +180,9 @@ def _player(domid: int, n_vcpus: int) -> Player:
     domain.scheduling = scheduling
     shared = SharedPage(memory, SHARED)
     shared.clear()
+    shared.set_wall_clock(*domain.wall_clock.at(0), n_vcpus)
+    for vcpu_id in range(n_vcpus):
+        shared.start_time(vcpu_id)
     return Player(domain, vcpus, shared, _tables(memory, vcpus), scheduling)
 
 
@@ -283,3 +289,6 @@ def _wait(player: Player) -> None:
             return
         vcpu.skip_to(due_ns)
         domain.timers.run_due()
+    power = player.parts[PowerRoom]
+    assert isinstance(power, PowerRoom)
+    power.forget(vcpu.vcpu_id)
