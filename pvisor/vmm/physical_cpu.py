@@ -269,6 +269,7 @@ class PhysicalCpu:
         """A domain has ended: it goes."""
         member.domain.console.flush()
         if member in self.members:
+            member.catch_up()
             self.members.remove(member)
             self.queue.remove(member.account)
             self._disconnect(member)

@@ -469,7 +469,7 @@ def test_an_ended_domain_is_told_of_nothing() -> None:
 
     def late() -> Program:
         yield MS
-        gone.vcpu.set_deadline = gone.vcpu.set_slice = broken  # type: ignore[method-assign]
+        gone.vcpu.set_deadline = broken  # type: ignore[method-assign]
         gone.domain.timers.at(2 * MS, lambda: None)
         gone.domain.notify(gone.vcpu)
         yield 5 * MS
