@@ -195,7 +195,7 @@ def test_a_signal_ends_all(worker: Worker) -> None:
 
 # --- the same again, and elsewhere
 
-MIXED = (
+MIXED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("para", "tick:700 spin:30000 nap:300 say:one", {"weight": 300}),
     ("full", "spin:10000 nap:900 spin:40000 exit:2", {"weight": 500}),
     ("emu", "tick:1000 spin:25000", {}),
