@@ -47,8 +47,8 @@ def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
 
     FILE is TOML: [domain.NAME] with kernel, mode, memory, vcpus, weight, cap, cmdline, initrd, modules,
     disks, network, group, console, tier, transport, max_insns and timeout, of which only kernel must be
-    there; [network.NAME] with pcap. What the domains print comes line by line with their names, unless a console
-    names a file.
+    there; [network.NAME] with pcap. What the domains print comes line by line with their names, unless a
+    console names a file.
 
     A domain that crashes leaves the others running. The exit status is 0 when every domain ended with 0, else
     that of the first in the file that did not.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Two of these talk over a network. Command line: "ask N" sends N questions and says what came back and when, and asks
  * again when nobody answers; "answer N" sends back N frames. The addresses are the cards' own.

@@ -82,7 +82,7 @@ def test_a_group_shares_a_cpu(elves: dict[str, Path]) -> None:
 
 @needs_gcc
 def test_who_talks_to_nobody_is_as_alone(elves: dict[str, Path], tmp_path: Path) -> None:
-    guests = ("compute.c", "echo.c", "write_text.c")
+    guests = ("chatter.c", "run_data.c", "write_text.c")
     built = [
         (build_guest([FOLDER / name], tmp_path / f"{name}-{mode}.elf", mode).path, mode)
         for name in guests
