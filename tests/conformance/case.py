@@ -144,6 +144,8 @@ class Case:
     ends: int | None = None
     n_vcpus: int = 1
     """Virtual CPUs of each domain; all steps are number 0's."""
+    by_guests_only: bool = False
+    """Does it look at memory through tables that it has changed? The bare handlers have a fixed map."""
     takes_cpu: bool = False
     """It is about what a mapping shows, or the CPU does: without one it says nothing."""
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pvisor.abi import errnos
 from pvisor.abi.areas import grants as rows
 from pvisor.abi.areas.grants import WINDOW
-from pvisor.abi.features import GRANTS
+from pvisor.abi.features import GRANT_MAP, GRANTS
 from pvisor.abi.model import Hypercall
 from pvisor.cpu.exits import ExitReason
 from pvisor.domain.domain import Domain, handle_exit
@@ -70,7 +70,7 @@ class One:
         self.frames = CountingFrames()
         self.table: GrantTable = hub.add(domid, self.memory, self.frames)
         self.vcpu = FakeVcpu(self.memory)
-        wing = ParaWing(GRANTS.mask, (Grants(self.table).served,))
+        wing = ParaWing(GRANTS.mask | GRANT_MAP.mask, (Grants(self.table).served,))
         self.domain = Domain(domid, f"d{domid}", self.memory, wing, [self.vcpu])
 
     def call(self, call: Hypercall, *args: int) -> int:
