@@ -46,9 +46,9 @@ def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
     """Run the domains that FILE describes, side by side on one virtual clock.
 
     FILE is TOML: [domain.NAME] with kernel, mode, memory, vcpus, weight, cap, cmdline, initrd, modules,
-    disks, network, group, console, tier, transport, max_insns and timeout, of which only kernel must be
-    there; [network.NAME] with pcap. What the domains print comes line by line with their names, unless a
-    console names a file.
+    disks, network, group, served_by, console, seed, tier, transport, max_insns and timeout, of which only
+    kernel must be there; [network.NAME] with pcap. What the domains print comes line by line with their
+    names, unless a console names a file.
 
     A domain that crashes leaves the others running. The exit status is 0 when every domain ended with 0, else
     that of the first in the file that did not.
@@ -105,12 +105,21 @@ def _create(
         sink, end = _sink(domain, number, width, screen, open_file)
         hypervisor.create(domain.config, ConsoleOutput(sink, keep=False))
         finishing.append(end)
+    _introduce(hypervisor, setup)
 
     def finish() -> None:
         for end in finishing:
             end()
 
     return finish
+
+
+def _introduce(hypervisor: Hypervisor, setup: Setup) -> None:
+    """Tell domains whose devices they serve."""
+    by_name = {domain.name: domain for domain in hypervisor.domains}
+    for domain in setup.domains:
+        for folder, backend in domain.served_by.items():
+            hypervisor.let_serve(by_name[backend], by_name[domain.config.name], folder)
 
 
 def _screen() -> Console:

@@ -9,6 +9,7 @@ with Hypervisor() as hv:
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,10 @@ from typing import Any
 from pvisor.domain.outcome import Ending
 from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
+from pvisor.machine.memory import PAGE_BYTES
 from pvisor.machine.stepped_switch import SteppedSwitch
 from pvisor.machine.switch import OnFrame, Switch
+from pvisor.para.backend import introduce
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.credit import MAX_WEIGHT, MIN_WEIGHT, Account
@@ -66,6 +69,25 @@ class HostedDomain:
         if self._result is None:
             raise ValueError(f"{self.name} has not ended: call Hypervisor.run first")
         return self._result
+
+    def at(self, virtual_ns: int, act: Callable[[], object]) -> None:
+        """Do something at a virtual time of this domain, as move its memory target; before the run."""
+        if self.machine is None:
+            raise ValueError(f"{self.name} has ended")
+        self.machine.domain.timers.at(virtual_ns, act)
+
+    def set_memory_target(self, memory_bytes: int) -> None:
+        """How much memory the domain shall have: it is told by an event, and gives back or takes (balloon).
+
+        Raises UsageError where that cannot be.
+        """
+        balloon = self.machine.balloon if self.machine is not None else None
+        if balloon is None:
+            raise UsageError(f"{self.name}: only a running paravirtual domain has a memory target")
+        try:
+            balloon.set_target(memory_bytes // PAGE_BYTES)
+        except ValueError as error:
+            raise UsageError(f"{self.name}: {error}") from None
 
     def finish(self, result: RunResult) -> None:
         """It has ended."""
@@ -127,12 +149,11 @@ class Hypervisor:
                 f"{MAX_WEIGHT}, a cap 0 to 100 percent"
             )
         console = console or ConsoleOutput()
-        island = self._island_of(config)
+        domid = len(self.domains) + 1
+        island = self._island_of(config, domid)
         cpu, world = self._islands.get(island) or (PhysicalCpu(), World())
         switch = self._switches.get(config.network) or self._new_switch()
-        machine = build(
-            config, console, input or NoInput(), domid=len(self.domains) + 1, switch=switch, world=world
-        )
+        machine = build(config, console, input or NoInput(), domid=domid, switch=switch, world=world)
         try:
             names = watch_operations(machine, config.watch)
         except UsageError:
@@ -145,6 +166,20 @@ class Hypervisor:
             self._switches[config.network] = switch
         self._start(domain, machine, cpu, trace)
         return domain
+
+    def let_serve(self, backend: HostedDomain, frontend: HostedDomain, folder: str) -> None:
+        """Let one domain serve a device of another, `block/0` for instance, in place of the host.
+
+        Both must be able to reach each other. Raises UsageError.
+        """
+        world = self._islands[self._island_of(frontend.config, frontend.domid)][1]
+        if world is not self._islands[self._island_of(backend.config, backend.domid)][1]:
+            raise UsageError(
+                f"{backend.name} cannot serve {frontend.name}: with threads, give both one group"
+            )
+        if not re.fullmatch(r"(block|net)/[0-9]{1,2}", folder):
+            raise UsageError(f"{frontend.name}: {folder!r} is no device; give block/0 or net/0, for instance")
+        introduce(world.store, frontend.domid, folder, backend.domid)
 
     def run(self) -> None:
         """Run all domains, each to its end. One that crashes leaves the others running.
@@ -175,11 +210,11 @@ class Hypervisor:
 
     # --- parts
 
-    def _island_of(self, config: DomainConfig) -> str:
+    def _island_of(self, config: DomainConfig, domid: int) -> str:
         """Whose physical CPU a domain gets: one for all, or, with threads, one for each group and loner."""
         if self._n_threads == 1:
             return ""
-        return f"group {config.group}" if config.group else f"domain {len(self.domains) + 1}"
+        return f"group {config.group}" if config.group else f"domain {domid}"
 
     def _new_switch(self, on_frame: OnFrame = lambda virtual_ns, frame: None) -> Switch:
         return Switch(on_frame) if self._n_threads == 1 else SteppedSwitch(on_frame)

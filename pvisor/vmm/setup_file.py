@@ -18,6 +18,8 @@
     network = "lan"
     group = "storage"                  # with --threads: who shares events, grants and the store
     console = "server.log"             # a file; without it, stdout, each line with the domain's name
+    seed = 0                           # of its entropy
+    served_by = { "block/0" = "disks" }  # devices that another domain serves, not the host
     tier = "native"                    # native, python
     transport = "syscall"              # syscall, vmcall, int
     max_insns = 1000000
@@ -63,6 +65,8 @@ class DomainSetup:
 
     config: DomainConfig
     console: Path | None = None
+    served_by: Mapping[str, str] = field(default_factory=dict)
+    """Devices that other domains serve: (folder -> domain)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,10 @@ def read_setup(path: Path) -> Setup:
         raise UsageError(f"{path}: describes no domain; add [domain.NAME] with its kernel")
     names = {network.name for network in networks}
     for domain in domains:
+        for folder, backend in domain.served_by.items():
+            if backend not in (other.config.name for other in domains):
+                where = f"{path}: [domain.{domain.config.name}] served_by"
+                raise UsageError(f"{where} {folder!r}: there is no [domain.{backend}]")
         wanted = domain.config.network
         if wanted and wanted not in names:
             raise UsageError(
@@ -197,6 +205,12 @@ def _texts(value: object) -> list[str]:
     return [_text(one) for one in value]
 
 
+def _pairs(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError
+    return {_text(key): _text(one) for key, one in value.items()}
+
+
 def _network(table: _Table) -> NetworkSetup:
     network = NetworkSetup(table.name, table.file("pcap"))
     table.end()
@@ -221,6 +235,7 @@ def _domain(table: _Table) -> DomainSetup:
     config = DomainConfig(
         kernel, name=table.name, network=network, net=bool(network), initrd=table.file("initrd"),
         group=table.take("group", "", _text, "a name"),
+        seed=table.take("seed", 0, _whole(0, (1 << 63) - 1), "a whole number from 0"),
         mode=table.take("mode", "auto", _one_of(MODES), ", ".join(MODES)),
         memory_bytes=table.take("memory", 64 << 20, _size, "a size, as 64M"),
         n_vcpus=table.take("vcpus", 1, _whole(1, 16), "1 to 16"),
@@ -234,6 +249,7 @@ def _domain(table: _Table) -> DomainSetup:
         max_insns=table.take("max_insns", None, _whole(1, (1 << 63) - 1), "a number of instructions"),
         timeout_s=table.take("timeout", None, _seconds, "seconds of the host's time"),
     )  # fmt: skip
-    domain = DomainSetup(config, table.file("console"))
+    served_by = table.take("served_by", dict[str, str](), _pairs, 'a table, as { "block/0" = "disks" }')
+    domain = DomainSetup(config, table.file("console"), served_by)
     table.end()
     return domain

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pvisor.para.backend import introduce
 from pvisor.toolchain.build import build_guest
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.hypervisor import HostedDomain, Hypervisor
@@ -51,7 +50,7 @@ def test_a_disk_in_another_domain(elves: tuple[Path, Path], tier: str, driver_fi
         domains = [create(hv, elf, tier) for elf in order]
         driver, user = domains if driver_first else domains[::-1]
         world = world_of(hv)
-        introduce(world.store, user.domid, "block/0", driver.domid)
+        hv.let_serve(driver, user, "block/0")
         hv.run()
         assert (user.console.text, user.status) == (expected("block"), 0)
         assert driver.status == 0
@@ -65,7 +64,7 @@ def test_the_driver_ends_in_the_middle(elves: tuple[Path, Path], max_insns: int)
     with Hypervisor() as hv:
         driver, user = create(hv, elves[0], "native", max_insns), create(hv, elves[1], "native")
         world = world_of(hv)
-        introduce(world.store, user.domid, "block/0", driver.domid)
+        hv.let_serve(driver, user, "block/0")
         hv.run()
         assert driver.status == 124
         assert user.status == 0
@@ -77,7 +76,7 @@ def test_a_driver_that_is_gone_when_it_is_looked_for(elves: tuple[Path, Path]) -
     with Hypervisor() as hv:
         driver, user = create(hv, elves[0], "native", 100_000), create(hv, elves[1], "native")
         world = world_of(hv)
-        introduce(world.store, user.domid, "block/0", driver.domid)
+        hv.let_serve(driver, user, "block/0")
         hv.run()
         assert (driver.status, user.status) == (124, 0)
         assert user.console.text == "sectors: 0\nwithout a disk: -19 -19 -19\n"
@@ -90,7 +89,7 @@ def test_the_user_ends_in_the_middle(elves: tuple[Path, Path], max_insns: int) -
     with Hypervisor() as hv:
         driver, user = create(hv, elves[0], "native"), create(hv, elves[1], "native", max_insns)
         world = world_of(hv)
-        introduce(world.store, user.domid, "block/0", driver.domid)
+        hv.let_serve(driver, user, "block/0")
         hv.run()
         assert user.status == 124
         assert driver.status in (0, 124, 134), driver.console.text
