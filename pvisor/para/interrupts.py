@@ -152,6 +152,11 @@ class Interrupts:
             self.enter(domain, vcpu, self._states[vcpu.vcpu_id].upcall_entry, MASK, 0, exit.rip)
         return RESUME
 
+    def notify(self, vcpu: Vcpu) -> None:
+        """`Domain.notify`: an upcall waits. While the guest masks them it finds the event when it looks."""
+        if not self._shared.upcall_masked(vcpu.vcpu_id):
+            vcpu.event_pending = True
+
     def is_due(self, vcpu: Vcpu) -> bool:
         """Would the upcall come now?"""
         vcpu_id, shared = vcpu.vcpu_id, self._shared

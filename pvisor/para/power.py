@@ -72,7 +72,7 @@ class PowerRoom:
             return Outcome.BLOCK
         self.shared.set_upcall_masked(vcpu.vcpu_id, False)
         if self.shared.upcall_pending(vcpu.vcpu_id):
-            vcpu.event_pending = True
+            domain.notify(vcpu)
             return RESUME
         return Outcome.BLOCK
 
@@ -89,7 +89,7 @@ class PowerRoom:
         if any(self.shared.is_pending(port) for port in ports):
             return RESUME
         if self.shared.upcall_pending(vcpu.vcpu_id) and not self.shared.upcall_masked(vcpu.vcpu_id):
-            vcpu.event_pending = True
+            domain.notify(vcpu)
             return RESUME
         if due_ns and due_ns <= exit.virtual_ns:
             exit.result = ETIME

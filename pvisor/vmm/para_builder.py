@@ -75,6 +75,7 @@ class _Rooms:
         )  # fmt: skip
         for vcpu, state in zip(vcpus, self.cpus.states, strict=True):
             vcpu.v.device[DEVICE_CPU] = state
+        domain.notify = self.cpus.interrupts.notify
         self.balloon = Balloon(
             paging.frames, (at.kernel_start, at.kernel_end, at.first_free),
             lambda: self.io.events.raise_virq(VIRQ_BALLOON),

@@ -97,7 +97,15 @@ class Data:
         return sum(len(p) if isinstance(p, bytes) else 4 if isinstance(p, U32) else 8 for p in self.parts)
 
 
-Value = int | At | Gpa | Frame | Start | Asleep | ResultOf | Data
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The address of an offset in Data."""
+
+    data: Data
+    offset: int
+
+
+Value = int | At | Gpa | Frame | Start | Asleep | ResultOf | Data | Inside
 Part = bytes | U32 | Value
 
 

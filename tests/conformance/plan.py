@@ -19,6 +19,7 @@ from tests.conformance.case import (
     Data,
     Frame,
     Gpa,
+    Inside,
     Part,
     Peek,
     Poke,
@@ -138,6 +139,8 @@ class Planner:
                 return Ref(self._op_of_step[index], plus)
             case Data():
                 return self._place(value, by)
+            case Inside(data, offset):
+                return self._place(data, by) + offset
 
     def _place(self, data: Data, by: int) -> int:
         if data in self._placed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar, cast
 
 from pvisor.abi import constants, features
@@ -25,7 +26,7 @@ from pvisor.machine.console import ConsoleOutput, NoInput
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.machine.timers import Timers
 from pvisor.para import tables
-from pvisor.para.cpu import ParaWing
+from pvisor.para.cpu import ParaWing, VirtualCpus
 from pvisor.para.events import EventTable
 from pvisor.para.hypercalls import Served
 from pvisor.para.multicall import MulticallRoom
@@ -33,7 +34,7 @@ from pvisor.para.power import PowerRoom
 from pvisor.para.shared import SharedPage
 from pvisor.para.timer import TimerRoom
 from pvisor.para.vcpus import VcpusRoom
-from pvisor.vmm.loop import IDLE
+from pvisor.vmm.loop import IDLE, MAX_DEADLINES_ASLEEP
 from tests.conformance.case import Case, area_modules
 from tests.conformance.plan import Layout, Op, Operation, Planner, compare
 from tests.conformance.rows import C, D, initial
@@ -146,6 +147,7 @@ def build_world(name: str = "alone", offered: int | None = None, n_vcpus: int = 
         world.served = {call for one in rooms for call in (*one.answers, *one.decides)}
         wing = ParaWing(_features_of(world.served) if offered is None else offered, rooms)
         player.domain.wing, multicall.table = wing, wing.calls
+        _let_ports_wake(player)
     return world
 
 
@@ -163,6 +165,16 @@ def _rooms_of_time(player: Player) -> list[Served]:
 
     vcpus = VcpusRoom(begin=lambda new, caller: None, end=lambda old: None)
     return [power.served, TimerRoom(signal).served, vcpus.served]
+
+
+def _let_ports_wake(player: Player) -> None:
+    """Who polls a port goes on when it is signalled, and who has not masked upcalls."""
+    events, power = player.parts.get(EventTable), player.parts[PowerRoom]
+    if isinstance(events, EventTable) and isinstance(power, PowerRoom):
+        events.on_signal = lambda port: power.on_pending(player.domain, port)
+    cpus = player.parts.get(VirtualCpus)
+    if isinstance(cpus, VirtualCpus):
+        player.domain.notify = cpus.interrupts.notify
 
 
 def _player(domid: int, n_vcpus: int) -> Player:
@@ -284,9 +296,11 @@ def _wait(player: Player) -> None:
     """Let virtual time pass until something wakes the vCPU; a domain that nothing wakes ends."""
     domain, vcpu, scheduling = player.domain, player.vcpu, player.scheduling
     scheduling.is_woken = False
-    while not (vcpu.event_pending or scheduling.is_woken):
+    for n_deadlines in count():
+        if vcpu.event_pending or scheduling.is_woken:
+            return
         due_ns = domain.timers.next_due_ns
-        if due_ns is None:
+        if due_ns is None or n_deadlines == MAX_DEADLINES_ASLEEP:
             domain.end(IDLE)
             return
         vcpu.skip_to(due_ns)
