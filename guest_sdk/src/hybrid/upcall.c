@@ -25,7 +25,7 @@ static void signalled(void *context, struct pv_trap_frame *frame)
     pv_interrupt_message((enum pv_source)(uintptr_t)context, frame);
 }
 
-static void start(void)
+void pv_upcall_start(void)
 {
     static bool is_started;
     if (is_started)
@@ -38,7 +38,7 @@ static void start(void)
 
 void pv_interrupt_adopt(enum pv_source source, uint32_t port)
 {
-    start();
+    pv_upcall_start();
     ports[source] = port;
     pv_event_set(port, signalled, (void *)(uintptr_t)source);
     pv_event_mask(port);

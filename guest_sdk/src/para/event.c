@@ -35,6 +35,8 @@ int pv_event_set(uint32_t port, pv_event_handler *handler, void *context)
 {
     if (!is_port(port))
         return -PV_EINVAL;
+    if (handler != NULL)
+        pv_upcall_start();
     pv_event_mask(port); /* handler and context change together */
     targets[port] = (struct target){handler, context};
     return handler != NULL ? (int)pv_event_unmask(port) : 0;

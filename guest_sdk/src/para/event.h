@@ -14,4 +14,7 @@ extern struct pv_shared_info *pv_shared;
  */
 void pv_event_dispatch(struct pv_trap_frame *frame);
 
+/* Let upcalls lead to pv_event_dispatch; only the first call has an effect. Of interrupt.c. */
+void pv_upcall_start(void);
+
 #endif /* PV_SRC_EVENT_H */

@@ -62,6 +62,11 @@ void pv_interrupt_start(void)
     pv_upcall_set(upcall_entry);
 }
 
+void pv_upcall_start(void)
+{
+    pv_interrupt_start();
+}
+
 void pv_interrupt_start_users(void)
 {
     has_users = true;
