@@ -35,27 +35,27 @@ def periodic(id: str, period_ns: Value, result: int) -> Case:
 
 
 CASES: tuple[Case, ...] = (
-    Case("timer-off", (Step(time.TIMER_SET, (0,)), Step(time.TIMER_PERIODIC, (0,)))),
-    Case("timer-far", (Step(time.TIMER_SET, ((1 << 64) - 1,)), Step(time.TIMER_SET, (1 << 63,)))),
+    Case("timer-off", (Step(time.TIMER_ONCE, (0,)), Step(time.TIMER_PERIODIC, (0,)))),
+    Case("timer-far", (Step(time.TIMER_ONCE, ((1 << 64) - 1,)), Step(time.TIMER_ONCE, (1 << 63,)))),
     Case("timer-signals", (
-        BIND, Step(time.TIMER_SET, (MS,)), Peek(PENDING, 8, 0), wait(), Peek(PENDING, 8, 2),
+        BIND, Step(time.TIMER_ONCE, (MS,)), Peek(PENDING, 8, 0), wait(), Peek(PENDING, 8, 2),
     )),
-    Case("timer-of-the-past-signals-at-once", (BIND, Step(time.TIMER_SET, (1,)), wait())),
+    Case("timer-of-the-past-signals-at-once", (BIND, Step(time.TIMER_ONCE, (1,)), wait())),
     Case("timer-signals-once", (
-        BIND, Step(time.TIMER_SET, (MS,)), wait(), Poke(PENDING, 8, 0), wait(3 * MS, TIME_OVER),
+        BIND, Step(time.TIMER_ONCE, (MS,)), wait(), Poke(PENDING, 8, 0), wait(3 * MS, TIME_OVER),
     )),
     Case("timer-is-replaced", (
-        BIND, Step(time.TIMER_SET, (MS,)), Step(time.TIMER_SET, (5 * MS,)), wait(2 * MS, TIME_OVER),
+        BIND, Step(time.TIMER_ONCE, (MS,)), Step(time.TIMER_ONCE, (5 * MS,)), wait(2 * MS, TIME_OVER),
         wait(6 * MS),
     )),
     Case("timer-is-cancelled", (
-        BIND, Step(time.TIMER_SET, (MS,)), Step(time.TIMER_SET, (0,)), wait(2 * MS, TIME_OVER),
+        BIND, Step(time.TIMER_ONCE, (MS,)), Step(time.TIMER_ONCE, (0,)), wait(2 * MS, TIME_OVER),
     )),
     Case("timer-that-nobody-has-bound", (
-        Step(time.TIMER_SET, (MS,)), Step(power.POLL, (0, 0, 2 * MS), TIME_OVER),
+        Step(time.TIMER_ONCE, (MS,)), Step(power.POLL, (0, 0, 2 * MS), TIME_OVER),
     )),
     Case("timer-wakes", (
-        BIND, Step(events.EVENT_UNMASK, (1,)), Step(time.TIMER_SET, (MS,)), Step(power.BLOCK),
+        BIND, Step(events.EVENT_UNMASK, (1,)), Step(time.TIMER_ONCE, (MS,)), Step(power.BLOCK),
         Peek(PENDING, 8, 2), Peek(of_vcpu("upcall_pending"), 1, 1), Peek(of_vcpu("upcall_mask"), 1, 0),
     )),
     Case("timer-periodic-again-and-again", (
@@ -63,7 +63,7 @@ CASES: tuple[Case, ...] = (
         wait(), Step(time.TIMER_PERIODIC, (0,)), Poke(PENDING, 8, 0), wait(20 * MS, TIME_OVER),
     )),
     Case("timer-both-kinds", (
-        BIND, Step(time.TIMER_PERIODIC, (10 * MS,)), Step(time.TIMER_SET, (MS,)), wait(2 * MS),
+        BIND, Step(time.TIMER_PERIODIC, (10 * MS,)), Step(time.TIMER_ONCE, (MS,)), wait(2 * MS),
         Poke(PENDING, 8, 0), wait(9 * MS, TIME_OVER), wait(11 * MS),
     )),
     periodic("shortest", MIN_PERIOD, 0),

@@ -147,7 +147,9 @@ def build_world(name: str = "alone", offered: int | None = None, n_vcpus: int = 
         world.served = {call for one in rooms for call in (*one.answers, *one.decides)}
         wing = ParaWing(_features_of(world.served) if offered is None else offered, rooms)
         player.domain.wing, multicall.table = wing, wing.calls
-        _let_ports_wake(player)
+        cpus = player.parts.get(VirtualCpus)
+        if isinstance(cpus, VirtualCpus):
+            player.domain.notify = cpus.interrupts.notify
     return world
 
 
@@ -165,16 +167,6 @@ def _rooms_of_time(player: Player) -> list[Served]:
 
     vcpus = VcpusRoom(begin=lambda new, caller: None, end=lambda old: None)
     return [power.served, TimerRoom(signal).served, vcpus.served]
-
-
-def _let_ports_wake(player: Player) -> None:
-    """Who polls a port goes on when it is signalled, and who has not masked upcalls."""
-    events, power = player.parts.get(EventTable), player.parts[PowerRoom]
-    if isinstance(events, EventTable) and isinstance(power, PowerRoom):
-        events.on_signal = lambda port: power.on_pending(player.domain, port)
-    cpus = player.parts.get(VirtualCpus)
-    if isinstance(cpus, VirtualCpus):
-        player.domain.notify = cpus.interrupts.notify
 
 
 def _player(domid: int, n_vcpus: int) -> Player:
