@@ -53,8 +53,9 @@ def test_runs_and_tiers_leave_the_same_bytes(guests: Shelf, guest: str, mode: st
     assert sum(row.count for row in result.exits.values()) == len(records_of(first))
 
 
-USED_HERE = {"full": ("cli", "sti", "uart_read", "uart_write"), "para": native_names("para")}
-"""Handlers that the guest below uses; tests/full/test_natives.py leaves out each of the left wing's."""
+USED_HERE = {"full": ("cli", "sti", "uart_read", "uart_write"), "para": ("noop",)}
+"""Handlers that the guest below uses. tests/full/test_natives.py leaves out each of the left wing's;
+tests/para/test_user_mode.py and test_paging_guest.py those of the right."""
 
 
 @pytest.mark.parametrize(
