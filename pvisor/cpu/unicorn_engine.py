@@ -261,10 +261,9 @@ class UnicornVcpu(Records):
         lib.pv_set_segment(self.v, index, ffi.new("pv_segment *", fields))
 
     def reset_registers(self) -> None:
-        """General registers 0, RFLAGS, x87 and SSE as a CPU begins."""
+        """General registers 0; RFLAGS, CR0.TS, x87 and SSE as a CPU begins; nothing pending."""
         if lib.pv_reset_registers(self.v):
             raise PvisorError("Unicorn does not take a register")
-        self.rflags = 2
 
     def vector(self, index: int) -> int:
         """XMM0 to XMM15, as a number of 128 bits."""

@@ -50,7 +50,7 @@ static bool reset_registers(struct engine *e)
     memset(e->v.regs->gpr, 0, sizeof e->v.regs->gpr);
     static const uint64_t zero[2];
     for (int i = 0; i < 16; i++)
-        if (write_register(e, UC_X86_REG_XMM0 + i, zero))
+        if (write_register(e, UC_X86_REG_XMM0 + i, zero) || (i < 8 && write_register(e, UC_X86_REG_FP0 + i, zero)))
             return false;
     uint16_t control = 0x37f, status = 0, tags = 0xffff;
     uint32_t mxcsr = 0x1f80;
@@ -120,10 +120,15 @@ pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, voi
     return &e->v;
 }
 
+/* What the last exit still had to set goes to the registers before, and nothing waits for the vCPU after. */
 int pv_reset_registers(pv_vcpu *v)
 {
     struct engine *e = (struct engine *)v;
-    bool is_reset = reset_registers(e);
+    pv_complete(v);
+    v->event_pending = v->nmi_pending = v->nmi_blocked = 0;
+    v->sti_insns = v->rf_insns = UINT64_MAX;
+    e->n_open_operations = 0;
+    bool is_reset = reset_registers(e) && !pv_set_cr0(v, REAL_CR0) && !pv_set_rflags(v, 2);
     state_store(e);
     return is_reset ? 0 : -1;
 }
