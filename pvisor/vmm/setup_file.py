@@ -47,6 +47,8 @@ else:
     import tomli as tomllib
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_MAX_BYTES = 1 << 52
+"""As much as x86-64 can address."""
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _T = TypeVar("_T")
 
@@ -85,12 +87,16 @@ def read_setup(path: Path) -> Setup:
         raise UsageError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: is not TOML: {error}") from None
+    except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python reads
+        raise UsageError(f"{path}: is not TOML: {_line(str(error))}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: is not TOML that can be read: it is nested too deeply") from None
     known = {"network", "domain"}
     for key in tables:
         if key not in known:
-            raise UsageError(f"{path}: [{key}] is not known; there are [network.NAME] and [domain.NAME]")
+            raise UsageError(
+                f"{path}: [{_line(key)}] is not known; there are [network.NAME] and [domain.NAME]"
+            )
     networks = tuple(_network(_Table(path, "network", n, t)) for n, t in _named(path, tables, "network"))
     domains = tuple(_domain(_Table(path, "domain", n, t)) for n, t in _named(path, tables, "domain"))
     if not domains:
@@ -100,12 +106,11 @@ def read_setup(path: Path) -> Setup:
         for folder, backend in domain.served_by.items():
             if backend not in (other.config.name for other in domains):
                 where = f"{path}: [domain.{domain.config.name}] served_by"
-                raise UsageError(f"{where} {folder!r}: there is no [domain.{backend}]")
+                raise UsageError(f"{where} {folder!r}: there is no [domain.{_line(backend)}]")
         wanted = domain.config.network
         if wanted and wanted not in names:
-            raise UsageError(
-                f"{path}: [domain.{domain.config.name}] network {wanted}: add [network.{wanted}]"
-            )
+            where = f"{path}: [domain.{domain.config.name}] network"
+            raise UsageError(f"{where} {wanted!r}: there is no [network.{_line(wanted)}]")
     return Setup(networks, domains)
 
 
@@ -148,7 +153,7 @@ class _Table:
 
     def where(self, key: str) -> str:
         """The place of a key, for messages."""
-        return f"{self.path}: [{self.kind}.{self.name}] {key}"
+        return f"{self.path}: [{self.kind}.{self.name}] {_line(key)}"
 
     def file(self, key: str) -> Path | None:
         """A path, relative to the file's folder."""
@@ -160,10 +165,21 @@ class _Table:
             raise UsageError(f"{self.where(key)}: is not known")
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
+def _line(text: str) -> str:
+    """Text of the file's in a message, which has one line."""
+    return text if text.isprintable() else repr(text)
+
+
+def _words(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
         raise ValueError
     return value
+
+
+def _text(value: object) -> str:
+    if not _words(value):
+        raise ValueError
+    return str(value)
 
 
 def _whole(low: int, high: int) -> Callable[[object], int]:
@@ -185,12 +201,12 @@ def _one_of(names: tuple[str, ...]) -> Callable[[object], str]:
 
 
 def _size(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if isinstance(value, int):
+        return _whole(1, _MAX_BYTES)(value)
     found = re.fullmatch(r"(\d{1,18})([KMGT]?)(?:i?B)?", _text(value), re.IGNORECASE | re.ASCII)
     if found is None:
         raise ValueError
-    return int(found[1]) << _UNITS[found[2].upper()]
+    return _whole(1, _MAX_BYTES)(int(found[1]) << _UNITS[found[2].upper()])
 
 
 def _seconds(value: object) -> float:
@@ -224,14 +240,14 @@ def _domain(table: _Table) -> DomainSetup:
         raise UsageError(f"{table.where('kernel')}: is missing; give the kernel's file")
 
     def disk(text: str) -> DiskConfig:
-        return DiskConfig(folder / text.removesuffix(",ro"), read_only=text.endswith(",ro"))
+        return DiskConfig(folder / _text(text.removesuffix(",ro")), read_only=text.endswith(",ro"))
 
     def module(text: str) -> ModuleFile:
         name, _, arguments = text.partition("=")
-        return ModuleFile(folder / name, arguments)
+        return ModuleFile(folder / _text(name), arguments)
 
     network = table.take("network", "", _text, "the name of a network")
-    names, none = "a list of files' names", list[str]()
+    names = "a list of files' names"
     config = DomainConfig(
         kernel, name=table.name, network=network, net=bool(network), initrd=table.file("initrd"),
         group=table.take("group", "", _text, "a name"),
@@ -241,9 +257,9 @@ def _domain(table: _Table) -> DomainSetup:
         n_vcpus=table.take("vcpus", 1, _whole(1, 16), "1 to 16"),
         weight=table.take("weight", 256, _whole(1, 65535), "1 to 65535"),
         cap_percent=table.take("cap", 0, _whole(0, 100), "percent, 0 to 100"),
-        cmdline=table.take("cmdline", "", lambda value: str(value), "a text"),
-        modules=tuple(module(text) for text in table.take("modules", none, _texts, names)),
-        disks=tuple(disk(text) for text in table.take("disks", none, _texts, names)),
+        cmdline=table.take("cmdline", "", _words, "a text"),
+        modules=tuple(table.take("modules", [], lambda value: [module(t) for t in _texts(value)], names)),
+        disks=tuple(table.take("disks", [], lambda value: [disk(t) for t in _texts(value)], names)),
         tier=table.take("tier", "native", _one_of(TIERS), ", ".join(TIERS)),
         transport=table.take("transport", "syscall", _one_of(TRANSPORTS), ", ".join(TRANSPORTS)),
         max_insns=table.take("max_insns", None, _whole(1, (1 << 63) - 1), "a number of instructions"),

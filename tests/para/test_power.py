@@ -9,6 +9,7 @@ import pytest
 
 from pvisor.abi.areas import power as rows
 from pvisor.abi.errnos import EFAULT, EINVAL, ETIME
+from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.outcome import Outcome
 from pvisor.domain.scheduling import VcpuState, VcpuTimes
 from pvisor.para.hypercalls import HypercallTable
@@ -92,7 +93,8 @@ def test_block_with_an_event_goes_on_to_the_upcall() -> None:
 
 def test_block_lets_the_wing_deliver() -> None:
     """Not by hand: in a hybrid guest an upcall is an interrupt of the local APIC."""
-    trial, told = Trial(), []
+    trial = Trial()
+    told: list[Vcpu] = []
     trial.domain.notify = told.append
     trial.shared.raise_upcall(0, 5)
     trial.call(rows.BLOCK.nr)
