@@ -8,6 +8,7 @@ it. Both may be used, one after the other: they are ways to the same console.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from pvisor.abi import constants
 from pvisor.abi.areas import console as rows
@@ -45,6 +46,43 @@ def console_read(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
 
 
 SERVED = Served(answers={rows.CONSOLE_WRITE: console_write, rows.CONSOLE_READ: console_read})
+"""For a domain that is not told of its input."""
+
+
+class ConsoleInputRoom:
+    """The same calls for a domain that is told: `signal` raises PV_VIRQ_CONSOLE.
+
+    It is told of input once, and again after it has read some: of what is left, and of what comes. Nothing is
+    watched before `watch` is called, so a domain that only asks has no deadlines for it.
+    """
+
+    def __init__(self, domain: Domain, signal: Callable[[], None]) -> None:
+        self._domain = domain
+        self._signal = signal
+        self._watch: InputWatch | None = None
+        self.served = Served(answers={rows.CONSOLE_WRITE: console_write, rows.CONSOLE_READ: self._read})
+
+    def watch(self) -> None:
+        """The guest wants to be told from now on, of input that has come already, too."""
+        if self._watch is None:
+            self._watch = InputWatch(self._domain.input, self._domain.timers, self._look)
+            self._domain.watches.append(self._watch)
+        self._expect()
+
+    def _read(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
+        n_bytes = console_read(domain, vcpu, exit)
+        self._expect()
+        return n_bytes
+
+    def _expect(self) -> None:
+        if self._watch is not None:
+            self._watch.set(self._domain.input.next_arrival_ns(self._domain.timers.now()))
+
+    def _look(self) -> None:
+        if self._domain.input.has_arrived(self._domain.timers.now()):
+            self._signal()
+        else:
+            self._expect()
 
 
 class ConsoleRing(BufferBackend):

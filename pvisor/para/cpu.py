@@ -85,7 +85,7 @@ class VirtualCpus:
             state.vcpu_info = self._shared.vcpu_info(vcpu_id)
 
 
-def abi_calls(offered: int) -> tuple[Served, ...]:
+def abi_calls(offered: int, console_calls: Served = console.SERVED) -> tuple[Served, ...]:
     """The calls that need no room: about the ABI itself, the console's, the clock's."""
 
     def features(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
@@ -95,7 +95,7 @@ def abi_calls(offered: int) -> tuple[Served, ...]:
     itself_served = Served(
         answers={itself.ABI_VERSION: abi_version, itself.FEATURES: features}, decides={itself.NOOP: noop}
     )
-    return itself_served, console.SERVED, timer.SERVED
+    return itself_served, console_calls, timer.SERVED
 
 
 class ParaWing:
@@ -107,15 +107,16 @@ class ParaWing:
     name = "para"
 
     def __init__(
-        self, offered: int, rooms: Iterable[Served] | None = None, cpus: VirtualCpus | None = None
-    ) -> None:
+        self, offered: int, rooms: Iterable[Served] | None = None, cpus: VirtualCpus | None = None,
+        console_calls: Served = console.SERVED,
+    ) -> None:  # fmt: skip
         self._cpus = cpus
         self.offered_features = offered
         self.cpuid = CpuidTable(MappingProxyType(hypervisor_leaves(offered)))
         self.calls = HypercallTable(
             offered,
             (
-                *abi_calls(offered), *((PowerRoom().served,) if rooms is None else rooms),
+                *abi_calls(offered, console_calls), *((PowerRoom().served,) if rooms is None else rooms),
                 *(cpus.served if cpus else ()),
             ),
         )  # fmt: skip

@@ -125,6 +125,8 @@ class EventTable:
         self.host_ports: dict[int, HostPort] = {}
         self.on_signal: Callable[[int], None] | None = None
         """Called with each port that is signalled, masked or not: who waits for one with POLL."""
+        self.on_virq_bound: dict[int, Callable[[], None]] = {}
+        """By virtual IRQ: called when the guest has bound it to a port."""
         self.served = Served(
             answers={
                 rows.EVENT_ALLOC: self._alloc, rows.EVENT_BIND: self._bind,
@@ -226,6 +228,8 @@ class EventTable:
             raise refused(errnos.EEXIST)
         port = self._new(VIRQ)
         self.virqs[port], self.vcpu_ids[port], self.virq_ports[slot] = virq, vcpu_id, port
+        if virq in self.on_virq_bound:
+            self.on_virq_bound[virq]()
         return port
 
     def _bind_ipi(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:

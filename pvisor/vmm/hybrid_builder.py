@@ -49,7 +49,7 @@ def build_hybrid(parts: Parts) -> Machine:
     io = IoRooms(parts, domain, [vcpu], shared, None, NoWindow())
     io.initialise_shared_page()
     mover = SharedPageMover(shared, NoHolds(), io.initialise_shared_page)
-    calls = HypercallTable(OFFERED, (*abi_calls(OFFERED), *io.served, mover.served))
+    calls = HypercallTable(OFFERED, (*abi_calls(OFFERED, io.console.served), *io.served, mover.served))
     io.multicall.table = calls
     domain.pointers = GuestPointers(wing.paging, parts.memory.size_bytes)
     upcalls = UpcallVector(apic, shared)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pvisor.abi.areas import events as event_rows
 from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.domain import Domain
+from pvisor.para.console import ConsoleInputRoom
 from pvisor.para.grant_calls import Grants
 from pvisor.para.grants import FrameHolder, Window
 from pvisor.para.hypercalls import Served
@@ -21,7 +22,9 @@ from pvisor.para.shared import SharedPage
 from pvisor.para.timer import TimerRoom
 from pvisor.vmm.builder import Parts
 
-VIRQ_TIMER, VIRQ_STORE = event_rows.VIRQ_TIMER.number, event_rows.VIRQ_STORE.number
+VIRQ_TIMER, VIRQ_CONSOLE, VIRQ_STORE = (
+    row.number for row in (event_rows.VIRQ_TIMER, event_rows.VIRQ_CONSOLE, event_rows.VIRQ_STORE)
+)
 
 
 class IoRooms:
@@ -37,6 +40,8 @@ class IoRooms:
         self.events = events = world.events.add(domain, shared)
         parts.owned.callback(world.events.remove, domid)
         events.on_signal = lambda port: self.power.on_pending(domain, port)
+        self.console = ConsoleInputRoom(domain, lambda: events.raise_virq(VIRQ_CONSOLE))
+        events.on_virq_bound[VIRQ_CONSOLE] = self.console.watch
         grants = world.grants.add(domid, parts.memory, frames, window)
         parts.owned.callback(world.grants.remove, domid)
         store = world.store.add(domid, lambda: events.raise_virq(VIRQ_STORE))

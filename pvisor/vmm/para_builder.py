@@ -41,7 +41,7 @@ def build_para(parts: Parts) -> Machine:
     domain = domain_of(parts, ParaWing(offered))
     domain.timers = Timers(lambda: vcpus[0].virtual_ns)
     rooms = _Rooms(parts, domain, vcpus, frames, started)
-    wing = ParaWing(offered, rooms.served, rooms.cpus)
+    wing = ParaWing(offered, rooms.served, rooms.cpus, rooms.io.console.served)
     rooms.io.multicall.table = wing.calls
     domain.wing = wing
     attach_devices(parts, domain)

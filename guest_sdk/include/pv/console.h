@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include <pv/interrupt.h>
+
 /*
  * Write SIZE bytes from BUF. Returns how many were written, which is all of them unless a negative error, such as
  * -PV_EFAULT, comes first. A wild BUF is an error in para, where the hypervisor looks at it; in full the guest itself
@@ -23,5 +25,12 @@ long pv_puts(const char *s);
 
 /* The next byte of input, 0 to 255, or -1 when there is none now. Never waits. */
 int pv_getc(void);
+
+/*
+ * Call HANDLER with CONTEXT by interrupt when there is input, also when it has come before; NULL: nobody again. One call
+ * may stand for several bytes: take bytes with pv_getc until there is none, or there may be no other call. Full: the
+ * UART's interrupt. Para: PV_VIRQ_CONSOLE. Returns 0; -PV_ENODEV: this machine cannot tell.
+ */
+int pv_console_on_input(pv_interrupt_handler *handler, void *context);
 
 #endif /* PV_CONSOLE_H */

@@ -74,9 +74,10 @@ bool pv_trap_is_user(const struct pv_trap_frame *frame);
 
 /* Where interrupts come from. A device's own header installs the handler of its source. */
 enum pv_source {
-    PV_SOURCE_SELF,  /* pv_interrupt_raise */
-    PV_SOURCE_TIMER, /* pv/timer.h */
-    PV_SOURCE_NET,   /* pv/net.h */
+    PV_SOURCE_SELF,    /* pv_interrupt_raise */
+    PV_SOURCE_TIMER,   /* pv/timer.h */
+    PV_SOURCE_NET,     /* pv/net.h */
+    PV_SOURCE_CONSOLE, /* pv/console.h */
 };
 
 typedef void pv_interrupt_handler(void *context, struct pv_trap_frame *frame);

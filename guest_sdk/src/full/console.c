@@ -19,11 +19,14 @@
 #define MCR  (UART + 4)
 #define LSR  (UART + 5)
 
+#define IER_DATA_READY 0x01
+#define IER_THR_EMPTY  0x02
 #define FCR_ENABLE     0x01
 #define IIR_FIFO       0xc0
 #define LCR_8N1        0x03
 #define LCR_DLAB       0x80
 #define MCR_DTR_RTS    0x03
+#define MCR_OUT2       0x08 /* lets the interrupt out of the chip */
 #define LSR_DATA_READY 0x01
 #define LSR_THR_EMPTY  0x20
 
@@ -31,6 +34,7 @@
 
 static size_t burst = 1; /* how many bytes the UART takes once THR is empty */
 static int early = -1;   /* a byte that came before the FIFO was switched on */
+static uint8_t interrupts; /* what IER asks for when there is no such byte */
 
 void pv_console_start(void)
 {
@@ -64,7 +68,18 @@ int pv_getc(void)
     if (early >= 0) {
         int byte = early;
         early = -1;
+        out8(IER, interrupts);
         return byte;
     }
     return in8(LSR) & LSR_DATA_READY ? in8(DATA) : -1;
+}
+
+/* Of the early byte the UART knows nothing any more: the empty transmitter asks in its place. */
+int pv_console_on_input(pv_interrupt_handler *handler, void *context)
+{
+    interrupts = handler != NULL ? IER_DATA_READY : 0;
+    int error = pv_interrupt_set(PV_SOURCE_CONSOLE, handler, context);
+    out8(MCR, MCR_DTR_RTS | MCR_OUT2);
+    out8(IER, handler != NULL && early >= 0 ? interrupts | IER_THR_EMPTY : interrupts);
+    return error;
 }

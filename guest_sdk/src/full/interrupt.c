@@ -63,6 +63,7 @@ static struct source sources[] = {
     [PV_SOURCE_SELF] = {.irq = NO_IRQ},
     [PV_SOURCE_TIMER] = {.irq = 0},
     [PV_SOURCE_NET] = {.irq = 9},
+    [PV_SOURCE_CONSOLE] = {.irq = 4},
 };
 static void (*message_handler)(struct pv_trap_frame *frame);
 static bool is_started, is_self_masked = true, is_self_raised;

@@ -5,10 +5,13 @@
 
 #include <stddef.h>
 
+#include <pv/interrupt.h>
+
 /* In place of hypercalls, once it is set. */
 struct pv_console_way {
     long (*write)(const void *buf, size_t size);
     int (*getc)(void);
+    int (*on_input)(pv_interrupt_handler *handler, void *context);
 };
 
 extern const struct pv_console_way *pv_console_way;

@@ -107,10 +107,18 @@ static int ring_getc(void)
     return input[n_read++];
 }
 
+static int ring_on_input(pv_interrupt_handler *handler, void *context)
+{
+    int error = pv_interrupt_set(PV_SOURCE_CONSOLE, handler, context);
+    is_told = handler != NULL;
+    rest();
+    return error;
+}
+
 int pv_console_connect(void)
 {
     static const struct pv_device_ring rings[] = {{"ring", ring_page}};
-    static const struct pv_console_way way = {ring_write, ring_getc};
+    static const struct pv_console_way way = {ring_write, ring_getc, ring_on_input};
     if (is_connected)
         return 0;
     pv_ring_init(&ring, ring_page, PV_BUFFER_SLOTS, sizeof(struct pv_buffer_request));
@@ -126,18 +134,8 @@ int pv_console_connect(void)
     if (gref < 0)
         return -PV_EIO;
     ask_for_input();
+    pv_interrupt_adopt(PV_SOURCE_CONSOLE, device.port);
     pv_console_way = &way;
     is_connected = true;
     return 0;
-}
-
-int pv_console_on_input(pv_interrupt_handler *handler, void *context)
-{
-    if (!is_connected)
-        return -PV_ENODEV;
-    pv_interrupt_start();
-    int error = pv_event_set(device.port, handler, context);
-    is_told = handler != NULL;
-    rest();
-    return error;
 }

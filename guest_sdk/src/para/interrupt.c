@@ -31,7 +31,7 @@ void pv_interrupted(struct pv_trap_frame *frame);
 void (*pv_user_faulted)(const struct pv_trap_frame *frame);
 
 static pv_trap_handler *traps[N_TRAPS];
-static struct source sources[PV_SOURCE_NET + 1];
+static struct source sources[PV_SOURCE_CONSOLE + 1];
 static uint64_t upcall_entry;
 static bool has_users;
 
@@ -153,6 +153,8 @@ int pv_interrupt_set(enum pv_source source, pv_interrupt_handler *handler, void 
 
 void pv_interrupt_adopt(enum pv_source source, uint32_t port)
 {
+    if (sources[source].port != port)
+        pv_event_mask(sources[source].port); /* what had it before is told of nothing any more */
     sources[source].port = port;
 }
 

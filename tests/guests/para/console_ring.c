@@ -28,7 +28,6 @@ int main(void)
 {
     unsigned char random[5000];
     unsigned sum = 0;
-    pv_printf("before: %d\n", pv_console_on_input(came, NULL));
     pv_printf("connect: %d\n", pv_console_connect());
     pv_printf("again: %d\n", pv_console_connect());
     for (unsigned i = 0; i < sizeof text; i++)
