@@ -29,7 +29,7 @@ from pvisor.observe.bench import measure_floors
 from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, MODES, Comparison, how_it_ended, n_exits
 from pvisor.observe.compare import compare as run_both
 from pvisor.toolchain.build import SUFFIXES
-from pvisor.toolchain.demos import find_demo
+from pvisor.toolchain.demos import Demo, find_demo
 from pvisor.vmm.config import DomainConfig, ExitCount, Operation, RunResult
 
 STATUS_DIFFERENT: Final = 1
@@ -44,7 +44,8 @@ NOTHING: Final = "-"
     "input_file",
     type=FILE,
     metavar="FILE",
-    help="What both guests read from their console; - for stdin. Without it they read nothing.",
+    help="What both guests read from their console; - for stdin. Without it they read a demo's own input, or "
+    "nothing.",
 )
 @click.option(
     "--keep", "folder", type=FILE, metavar="DIR", help="Build into DIR and leave the two ELF files there."
@@ -81,11 +82,13 @@ def compare(
     (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are the same, 1
     when they are not.
     """
-    name, sources = find_sources(what)
+    demo = find_named_demo(what)
+    name, sources = (demo.name, _by_mode(demo)) if demo else (Path(what[0]).stem, find_sources(what))
+    input_file = input_file or (demo.input if demo else None)
     files = dict.fromkeys(path for paths in sources.values() for path in paths)
     config = DomainConfig(
         kernel=Path(name), memory_bytes=memory_bytes, cmdline=cmdline, max_insns=max_insns,
-        timeout_s=timeout_s, tier=tier, remedy=remedy,
+        timeout_s=timeout_s, tier=tier, remedy=remedy, net=demo is not None and demo.net,
     )  # fmt: skip
     with (
         output_file("--json", json_file, input_file, *files) as output,
@@ -97,6 +100,7 @@ def compare(
             result = run_both(
                 sources, build_folder, config, name=name, new_input=new_input,
                 on_warnings=lambda words: click.echo(words.rstrip("\n"), err=True), interrupted=interrupted,
+                disk_bytes=demo.disk_bytes if demo else 0, functions=demo.watch if demo else (),
             )  # fmt: skip
         except BuildError:
             if interrupted():  # Ctrl-C went to the compiler as well
@@ -108,15 +112,21 @@ def compare(
     return _show(result, floor_ns)
 
 
-def find_sources(what: tuple[str, ...]) -> tuple[str, dict[str, tuple[Path, ...]]]:
-    """A name and the source files by mode, from a demo's name or folder, or from the files themselves."""
-    if len(what) == 1 and Path(what[0]).suffix not in SUFFIXES:
-        demo = find_demo(what[0])
-        return demo.name, {mode: demo.sources_for(mode) for mode in MODES}
+def find_named_demo(what: tuple[str, ...]) -> Demo | None:
+    """The demo that is meant by its name or folder; None where source files are given."""
+    return find_demo(what[0]) if len(what) == 1 and Path(what[0]).suffix not in SUFFIXES else None
+
+
+def _by_mode(demo: Demo) -> dict[str, tuple[Path, ...]]:
+    return {mode: demo.sources_for(mode) for mode in MODES}
+
+
+def find_sources(what: tuple[str, ...]) -> dict[str, tuple[Path, ...]]:
+    """The given source files, by mode."""
     for word in what:
         if Path(word).suffix not in SUFFIXES:
             raise UsageError(f"{word}: not a C (.c) or assembly (.S) source file; give one demo, or sources")
-    return Path(what[0]).stem, dict.fromkeys(MODES, tuple(map(Path, what)))
+    return dict.fromkeys(MODES, tuple(map(Path, what)))
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pvisor.emu.vcpu import lane_works
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.observe.stats import Json, exits_of
 from pvisor.toolchain.build import build_guest
-from pvisor.vmm.config import DomainConfig, Operation, RunResult
+from pvisor.vmm.config import DiskConfig, DomainConfig, Operation, RunResult
 from pvisor.vmm.run import run_domain
 
 SCHEMA: Final = "pvisor.compare/1"
@@ -37,7 +37,7 @@ BOOT: Final = "boot"
 
 SDK_FUNCTIONS: Final = {
     "start.h": ("pv_cmdline", "pv_memory_bytes"),
-    "console.h": ("pv_write", "pv_putc", "pv_puts", "pv_getc"),
+    "console.h": ("pv_write", "pv_putc", "pv_puts", "pv_getc", "pv_console_on_input"),
     "printf.h": ("pv_printf", "pv_vprintf", "pv_snprintf", "pv_vsnprintf"),
     "cpu.h": ("pv_cpu_idle", "pv_cpu_yield", "pv_time_ns"),
     "power.h": ("pv_exit", "pv_crash"),
@@ -149,22 +149,32 @@ def compare(
     new_input: Callable[[], ConsoleInput] = NoInput,
     on_warnings: Callable[[str], object] = lambda words: None,
     interrupted: Callable[[], bool] = lambda: False,
+    disk_bytes: int = 0,
+    functions: Sequence[str] = (),
 ) -> Comparison:
     """Build the sources of both modes into `folder`, run all as `config` says, and put the results together.
 
-    `new_input` makes each run's input, `on_warnings` takes the compiler's words. Raises BuildError,
-    UsageError and GuestRefused; guests that differ are a result.
+    `new_input` makes each run's input, `on_warnings` takes the compiler's words. With `disk_bytes` each run
+    has a disk of that size, which is all zeros at first; `functions` of the program's own have rows as the
+    SDK's have. Raises BuildError, UsageError and GuestRefused; guests that differ are a result.
     """
     elves = [folder / f"{name}-{mode}.elf" for mode in MODES]
     words = [build_guest(sources[mode], elf, mode).warnings for mode, elf in zip(MODES, elves, strict=True)]
     for said in dict.fromkeys(words):
         if said:
             on_warnings(said)
-    watch = (MAIN, *(function for functions in SDK_FUNCTIONS.values() for function in functions))
+    watch = (MAIN, *functions, *(function for header in SDK_FUNCTIONS.values() for function in header))
 
     def run(mode: str, elf: Path) -> RunResult:
         remedy = config.remedy if mode == "full" else None
-        settings = replace(config, kernel=elf, mode=mode, watch=watch, time_exits=True, remedy=remedy)
+        disks = config.disks
+        if disk_bytes:
+            disks = (DiskConfig(folder / f"{name}-{mode}.img"),)
+            with disks[0].path.open("wb") as file:
+                file.truncate(disk_bytes)
+        settings = replace(
+            config, kernel=elf, mode=mode, watch=watch, time_exits=True, remedy=remedy, disks=disks
+        )
         return run_domain(settings, ConsoleOutput(), new_input(), interrupted=interrupted)
 
     full, para = (run(mode, elf) for mode, elf in zip(MODES, elves, strict=True))
@@ -172,7 +182,7 @@ def compare(
     found = differences(full, para)
     if emu is not None:
         found += differences(full, emu, ("full", "emu"))
-    return Comparison(name, full, para, emu, tuple(found), tuple(pairs(full, para, emu)))
+    return Comparison(name, full, para, emu, tuple(found), tuple(pairs(full, para, emu, functions)))
 
 
 def differences(one: RunResult, other: RunResult, names: tuple[str, str] = MODES) -> list[str]:
@@ -194,12 +204,14 @@ def how_it_ended(run: RunResult) -> str:
     return text if ending.ended_by is EndedBy.GUEST else f"{text} ({ending.ended_by.value}: {ending.reason})"
 
 
-def pairs(full: RunResult, para: RunResult, emu: RunResult | None = None) -> list[Pair]:
-    """The operations that both guests made: boot, main, then the SDK's in the order of its headers."""
+def pairs(
+    full: RunResult, para: RunResult, emu: RunResult | None = None, functions: Sequence[str] = ()
+) -> list[Pair]:
+    """The operations that both guests made: boot, main, `functions`, then the SDK's in its headers' order."""
     by_name = [{operation.name: operation for operation in run.operations} for run in (full, para)]
     lane = {operation.name: operation for operation in emu.operations} if emu is not None else {}
     shared = [name for name in by_name[0] if name in by_name[1]]
-    order = [MAIN, *(function for functions in SDK_FUNCTIONS.values() for function in functions)]
+    order = [MAIN, *functions, *(function for header in SDK_FUNCTIONS.values() for function in header)]
     found = [
         Pair(name, by_name[0][name], by_name[1][name], lane.get(name))
         for name in sorted(shared, key=order.index)

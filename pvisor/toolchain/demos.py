@@ -3,11 +3,22 @@
 
 Sources that lie in a demo's folder are of every mode; those in its folders `full` and `para` of that mode
 alone, as in the SDK. A demo whose sources all lie in one of them is a demo of one mode; its README says why.
+
+Beside the sources may lie:
+
+    demo.toml     what it needs and shows, see Demo: disk_bytes, net, watch
+    input.txt     what it reads from its console
+    expected.txt  what every mode prints
+    up*.toml      files for `pvisor up`, for a demo of several domains. A kernel `NAME-MODE.elf` in there is
+                  the demo NAME, built for MODE.
+    expected-DOMAIN.txt
+                  what that domain of such a file prints
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +26,11 @@ from pathlib import Path
 from pvisor.errors import UsageError
 from pvisor.paths import demos_dir
 from pvisor.toolchain.build import MODES, SUFFIXES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,16 @@ class Demo:
     """By mode, those of that mode alone."""
     expected: Path | None
     """The console output that every mode must give, byte for byte."""
+    input: Path | None = None
+    """What it reads from its console."""
+    setups: tuple[Path, ...] = ()
+    """Files for `pvisor up`."""
+    disk_bytes: int = 0
+    """It needs a disk of this size, full of zeros."""
+    net: bool = False
+    """It needs a network card."""
+    watch: tuple[str, ...] = ()
+    """Functions of its own that a comparison has a row for, if they are not static."""
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -42,6 +68,10 @@ class Demo:
             only = " and ".join(self.modes)
             raise UsageError(f"{self.folder}: a demo for mode {only} only; its README.md says why")
         return self.sources + self.own_sources[mode]
+
+    def expected_of(self, domain: str) -> Path:
+        """The file with what a domain of its setups prints."""
+        return self.folder / f"expected-{domain}.txt"
 
     def title(self) -> str:
         """The README's first heading, else the name."""
@@ -78,9 +108,15 @@ def _read(folder: Path) -> Demo | None:
     sources, own = _sources(folder), {mode: _sources(folder / mode) for mode in MODES}
     if not sources and not any(own.values()):
         return None
-    expected = folder / "expected.txt"
+    expected, given = folder / "expected.txt", folder / "input.txt"
     name = re.sub(r"^\d+-", "", folder.name)
-    return Demo(name, folder, sources, own, expected if expected.is_file() else None)
+    facts = folder / "demo.toml"
+    keys = tomllib.loads(facts.read_text("utf-8")) if facts.is_file() else {}
+    return Demo(
+        name, folder, sources, own, expected if expected.is_file() else None,
+        given if given.is_file() else None, tuple(sorted(folder.glob("up*.toml"))),
+        int(keys.get("disk_bytes", 0)), bool(keys.get("net", False)), tuple(keys.get("watch", ())),
+    )  # fmt: skip
 
 
 def _sources(folder: Path) -> tuple[Path, ...]:
