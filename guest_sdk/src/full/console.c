@@ -3,6 +3,7 @@
  * The console as a PC has it: a 16550 UART. One byte, one OUT; the FIFO saves asking before each byte, but not the OUT
  * itself. Its twin hands over a whole buffer by one hypercall.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <pv/console.h>
@@ -75,11 +76,10 @@ int pv_getc(void)
 }
 
 /* Of the early byte the UART knows nothing any more: the empty transmitter asks in its place. */
-int pv_console_on_input(pv_interrupt_handler *handler, void *context)
+void pv_uart_ask(bool is_wanted)
 {
-    interrupts = handler != NULL ? IER_DATA_READY : 0;
-    int error = pv_interrupt_set(PV_SOURCE_CONSOLE, handler, context);
+    interrupts = is_wanted ? IER_DATA_READY : 0;
+    out8(IER, 0);
     out8(MCR, MCR_DTR_RTS | MCR_OUT2);
-    out8(IER, handler != NULL && early >= 0 ? interrupts | IER_THR_EMPTY : interrupts);
-    return error;
+    out8(IER, is_wanted && early >= 0 ? interrupts | IER_THR_EMPTY : interrupts);
 }

@@ -2,13 +2,17 @@
 /*
  * The second virtual CPU is asked for by one hypercall, and begins in a C function. Each of the two has a port by which the
  * other tells it something (EVENT_BIND_IPI), and sleeps until then (POLL): the ball goes to and fro.
+ *
+ * A PC here has one CPU. A second one would be started by INIT and STARTUP interrupts of the local APIC, in real mode.
  */
+void second_cpu(void);
+
+#ifdef PV_MODE_PARA
+
 #include <pv/event.h>
 #include <pv/hypercall.h>
 #include <pv/power.h>
 #include <pv/printf.h>
-
-#include "../second_cpu.h"
 
 enum { N_ROUNDS = 5 };
 
@@ -61,3 +65,11 @@ void second_cpu(void)
     pv_printf("second virtual CPU: the ball went to and fro %d times, %u strokes\n", N_ROUNDS, court.ball);
     pv_vcpu_down(1);
 }
+
+#else
+
+void second_cpu(void)
+{
+}
+
+#endif
