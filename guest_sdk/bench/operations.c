@@ -3,9 +3,13 @@
  * The guest of `pvisor bench`: does one operation many times. Command line: the operation's name and how often. What
  * comes before and after is the same for any number, so the difference of two runs is the operation alone, with the
  * loop around it.
+ *
+ * Nearly all of it is one source for both wings. Where the SDK adds work of its own, namely to changes of page tables in
+ * batches, the kernel's own tables are changed as a kernel would that has no SDK.
  */
 #include <pv/block.h>
 #include <pv/console.h>
+#include <pv/cpu.h>
 #include <pv/interrupt.h>
 #include <pv/memory.h>
 #include <pv/power.h>
@@ -13,6 +17,12 @@
 #include <pv/string.h>
 #include <pv/timer.h>
 #include <pv/user.h>
+
+#ifdef PV_MODE_PARA
+#define pv_timer_set pv_timer_set_call /* the wrapper: pv/timer.h has a function of that name */
+#include <pv/event.h>
+#undef pv_timer_set
+#endif
 
 #define SECTORS_4K (4096 / PV_SECTOR_SIZE)
 
@@ -119,12 +129,120 @@ static void msr_write(uint64_t n)
 }
 #endif
 
-static void disk_read(uint64_t n)
+static void time_read(uint64_t n)
 {
-    static uint8_t buffer[4096];
-    expect(pv_block_sectors() >= SECTORS_4K, "no disk");
+    uint64_t last = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t now = pv_time_ns();
+        expect(now > last, "time stands still");
+        last = now;
+    }
+}
+
+/* --- 512 entries of a table: one by one, together, and together with the page that each maps used */
+
+#define N_ENTRIES 512
+#define ENTRY_PW  0x8000000000000003ull /* present, writable, no code */
+
+/* A table that maps 512 pages, all to the same frame; each change makes it the other of two. */
+static struct remapped {
+    uint64_t *entries, frames[2];
+} remapped;
+
+static void map_512(void)
+{
+    remapped.frames[0] = (uintptr_t)pv_page_alloc();
+    remapped.frames[1] = (uintptr_t)pv_page_alloc();
+    for (uint64_t i = 0; i < N_ENTRIES; i++)
+        pv_page_map(pv_space_kernel(), PV_SPACE_START + i * PV_PAGE_SIZE, remapped.frames[0], PV_MAP_WRITE);
+    uint64_t *table = (uint64_t *)pv_space_kernel(); /* tables can be read at their physical addresses */
+    for (int shift = 39; shift > 12; shift -= 9)
+        table = (uint64_t *)(uintptr_t)(table[PV_SPACE_START >> shift & 511] & 0x000ffffffffff000);
+    remapped.entries = table;
+}
+
+static uint64_t page_of(uint64_t i)
+{
+    return PV_SPACE_START + i * PV_PAGE_SIZE;
+}
+
+#ifdef PV_MODE_PARA
+static void change_one(uint64_t i, uint64_t entry)
+{
+    pv_entry_set(page_of(i), entry, PV_FLUSH_PAGE);
+}
+
+static void change_all(uint64_t entry)
+{
+    static struct pv_entry_update updates[N_ENTRIES];
+    for (uint64_t i = 0; i < N_ENTRIES; i++)
+        updates[i] = (struct pv_entry_update){(uintptr_t)&remapped.entries[i], entry};
+    expect(pv_table_update(updates, N_ENTRIES, PV_FLUSH_ALL) == N_ENTRIES, "not every entry was changed");
+}
+#else
+static void change_one(uint64_t i, uint64_t entry)
+{
+    ((volatile uint64_t *)remapped.entries)[i] = entry;
+    __asm__ volatile("invlpg (%0)" : : "r"(page_of(i)) : "memory");
+}
+
+static void change_all(uint64_t entry)
+{
+    for (uint64_t i = 0; i < N_ENTRIES; i++)
+        ((volatile uint64_t *)remapped.entries)[i] = entry;
+    pv_space_flush(pv_space_kernel());
+}
+#endif
+
+static uint64_t entry_of_round(uint64_t round)
+{
+    return remapped.frames[round % 2] | ENTRY_PW;
+}
+
+static void entry_set_512(uint64_t n)
+{
+    map_512();
+    for (uint64_t round = 1; round <= n; round++)
+        for (uint64_t i = 0; i < N_ENTRIES; i++)
+            change_one(i, entry_of_round(round));
+}
+
+static void entry_batch_512(uint64_t n)
+{
+    map_512();
+    for (uint64_t round = 1; round <= n; round++)
+        change_all(entry_of_round(round));
+}
+
+static void remap_512(uint64_t n)
+{
+    map_512();
+    *(uint64_t *)remapped.frames[1] = 1;
+    for (uint64_t round = 1; round <= n; round++) {
+        change_all(entry_of_round(round));
+        uint64_t n_new = 0;
+        for (uint64_t i = 0; i < N_ENTRIES; i++)
+            n_new += *(volatile uint64_t *)page_of(i);
+        expect(n_new == (round % 2 ? N_ENTRIES : 0), "a page is not what its entry says");
+    }
+}
+
+static void read_disk(uint64_t n, size_t n_sectors)
+{
+    static uint8_t buffer[65536];
+    expect(pv_block_sectors() >= n_sectors, "no disk");
     for (uint64_t i = 0; i < n; i++)
-        expect(pv_block_read(0, SECTORS_4K, buffer) == 0, "the disk failed");
+        expect(pv_block_read(0, n_sectors, buffer) == 0, "the disk failed");
+}
+
+static void disk_read_4k(uint64_t n)
+{
+    read_disk(n, SECTORS_4K);
+}
+
+static void disk_read_64k(uint64_t n)
+{
+    read_disk(n, 16 * SECTORS_4K);
 }
 
 static void console_line(uint64_t n)
@@ -133,6 +251,49 @@ static void console_line(uint64_t n)
     for (uint64_t i = 0; i < n; i++)
         pv_write(line, sizeof line - 1);
 }
+
+static void console_64k(uint64_t n)
+{
+    static char text[65536];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 64 == 63 ? '\n' : (char)('a' + i / 64 % 26);
+    for (uint64_t i = 0; i < n; i++)
+        pv_write(text, sizeof text);
+}
+
+#ifdef PV_MODE_PARA
+/* --- two domains, of which each waits for the other: 1 sends first, 2 answers */
+
+static void wait_for(uint32_t port)
+{
+    while (!pv_event_take(port))
+        pv_poll(&port, 1, 0);
+}
+
+static void event_trip(uint64_t n)
+{
+    uint32_t port = (uint32_t)pv_event_alloc(2);
+    wait_for(port); /* the other has bound */
+    for (uint64_t i = 0; i < n; i += 2) {
+        pv_event_send(port);
+        wait_for(port);
+    }
+}
+
+static void event_answer(uint64_t n)
+{
+    int64_t port = -1;
+    while (port < 0) {
+        for (uint32_t remote = 1; port < 0 && remote < 16; remote++)
+            port = pv_event_bind(1, remote);
+        pv_yield();
+    }
+    for (uint64_t i = 0; i < n; i += 2) {
+        wait_for((uint32_t)port);
+        pv_event_send((uint32_t)port);
+    }
+}
+#endif
 
 static const struct {
     const char *name;
@@ -148,8 +309,18 @@ static const struct {
 #ifdef PV_MODE_FULL
     {"msr_write", msr_write},
 #endif
-    {"disk_read_4k", disk_read},
+    {"time_read", time_read},
+    {"entry_set_512", entry_set_512},
+    {"entry_batch_512", entry_batch_512},
+    {"remap_512", remap_512},
+    {"disk_read_4k", disk_read_4k},
+    {"disk_read_64k", disk_read_64k},
     {"console_line", console_line},
+    {"console_64k", console_64k},
+#ifdef PV_MODE_PARA
+    {"event_trip", event_trip},
+    {"event_answer", event_answer},
+#endif
 };
 
 int main(void)

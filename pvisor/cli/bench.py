@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`pvisor bench`: what a kernel's operations cost in full and emu, and what single exits cost."""
+"""`pvisor bench`: what a kernel's operations cost in each mode, and what single exits cost."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -43,8 +43,11 @@ OPERATIONS_LEGEND = """\
 exits, instr.  per operation: what carries over to other machines (in emu only devices make the guest leave)
 ns             CPU time on this host and engine, with the loop around the operation
 floor          ns of as many exits when their hooks do nothing; the guest's own instructions come on top
-ratio          full to emu: what it costs that the guest is deprivileged
+full:emu       what it costs that the guest is deprivileged
+full:para      what it saves that the guest asks instead of being caught
 """
+
+COMPARED = ("para", "emu")
 
 
 @click.command("bench", short_help="Measure what a kernel's operations and its exits cost here.")
@@ -58,66 +61,91 @@ ratio          full to emu: what it costs that the guest is deprivileged
 def bench(floor: bool, tier: str, json_file: str | None, quick: bool) -> None:
     """Measure what a kernel's everyday operations cost on this machine.
 
-    One guest program runs fully virtualized, and in the control lane, where the engine's CPU is the guest's
-    own; each figure is the difference of a long and a short run. With --floor, single exits in a loop under
-    the real handlers, in both tiers, beside the floor of each and the plain unicorn binding. All rows are
-    sampled in turn in one process, so the ratios hold even where the machine is busy.
+    One guest program runs fully virtualized, paravirtualized, and in the control lane, where the engine's CPU
+    is the guest's own; each figure is the difference of a long and a short run. With --floor, single exits
+    in a loop under the real handlers, in both tiers, beside the floor of each and the plain unicorn binding.
+    All rows are sampled in turn in one process, so the ratios hold even where the machine is busy.
     """
     if json_file is not None:
         _check_writable(json_file)
     console = Console(highlight=False)
+    tables: tuple[Table, ...]
     if floor:
         result = run_bench(QUICK_EFFORT if quick else FULL_EFFORT)
-        shown = table(result), LEGEND + (NO_NATIVE if any(map(_lacks_native, result.rows)) else "")
+        legend = LEGEND + (NO_NATIVE if any(map(_lacks_native, result.rows)) else "")
+        tables = (table(result),)
     else:
         result = run_operations(SHORT_EFFORT if quick else LONG_EFFORT, tier)
-        shown = operations_table(result), OPERATIONS_LEGEND
+        legend, tables = OPERATIONS_LEGEND, (counts_table(result), times_table(result))
     if json_file is not None:
         _write_json(json_file, result)
-    console.print(shown[0])
-    console.print(shown[1], style="dim")
+    for shown in tables:
+        console.print(shown)
+    console.print(legend, style="dim")
     console.print(host_line(result) + "\n")
     console.print(MEANING)
 
 
-def operations_table(result: BenchResult) -> Table:
-    """The operations: what they are, then a column a mode, exits and instructions first."""
-    tier = result.rows[0].tier
-    shown = Table(title=f"What one operation costs ({tier} tier)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.add_column("operation", no_wrap=True)
-    for heading in (
-        "exits\nfull",
-        "\nemu",
-        "instr.\n",
-        "ns\nfull",
-        "\nemu",
-        "floor\nfull",
-        "\nemu",
-        "ratio\n",
-    ):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for operation in KERNEL_OPERATIONS:
-        rows = {row.mode: row for row in result.rows if row.op == operation.name}
-        if "full" in rows:
-            shown.add_row(operation.name, *_mode_cells(rows))
+def counts_table(result: BenchResult) -> Table:
+    """Exits and instructions of each operation, a column a mode: virtual facts, the same on every machine."""
+    columns = {"exits": lambda row: row.exits_per_op, "instructions": lambda row: row.instructions_per_op}
+    shown = _by_mode("What one operation does", columns)
+    for name, rows in _operations(result):
+        cells = [_cell(rows.get(mode), column, _count) for column in columns.values() for mode in MODES]
+        shown.add_row(name, *cells)
     return shown
 
 
-def _mode_cells(rows: dict[str, Row]) -> list[str]:
-    by_mode = [rows.get(mode) for mode in MODES]
+def times_table(result: BenchResult) -> Table:
+    """Times and floors of each operation, a column a mode, and how the modes compare."""
+    columns = {"ns": lambda row: row.ns_median, "floor": lambda row: row.floor_ns}
+    shown = _by_mode(f"What one operation costs ({result.rows[0].tier} tier)", columns)
+    for against in COMPARED:
+        shown.add_column(f"full:\n{against}", justify="right", no_wrap=True)
+    for name, rows in _operations(result):
+        cells = [_cell(rows.get(mode), column, _time) for column in columns.values() for mode in MODES]
+        shown.add_row(name, *cells, *(_ratio(rows.get("full"), rows.get(against)) for against in COMPARED))
+    return shown
 
-    def both(cell: Callable[[Row], str]) -> list[str]:
-        return ["-" if row is None else cell(row) for row in by_mode]
 
-    full, emu = by_mode
-    ratio = None if full is None or emu is None or emu.ns_median <= 0 else full.ns_median / emu.ns_median
-    return [
-        *both(lambda row: f"{row.exits_per_op:g}"),
-        both(lambda row: f"{row.instructions_per_op:.0f}")[0],
-        *both(lambda row: f"{row.ns_median:.0f}"),
-        *both(lambda row: f"{row.floor_ns:.0f}"),
-        "-" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}",
-    ]
+def _by_mode(title: str, columns: Iterable[str]) -> Table:
+    shown = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
+    shown.add_column("operation", no_wrap=True)
+    for heading in columns:
+        for mode in MODES:
+            above = heading if mode == MODES[0] else ""
+            shown.add_column(f"{above}\n{mode}", justify="right", no_wrap=True)
+    return shown
+
+
+def _operations(result: BenchResult) -> Iterator[tuple[str, dict[str, Row]]]:
+    for operation in KERNEL_OPERATIONS:
+        rows = {row.mode: row for row in result.rows if row.op == operation.name}
+        if rows:
+            yield operation.name, rows
+
+
+def _cell(row: Row | None, column: Callable[[Row], float | None], shown: Callable[[float], str]) -> str:
+    value = None if row is None else column(row)
+    return "-" if value is None else shown(value)
+
+
+def _count(number: float) -> str:
+    return f"{number:.4g}" if number < 1000 else f"{number:,.0f}"
+
+
+def _time(ns: float) -> str:
+    """In nanoseconds, unless they are very many."""
+    if ns < 1e5:
+        return f"{ns:.0f}"
+    return f"{ns / 1e3:.0f}us" if ns < 1e6 else f"{ns / 1e6:.3g}ms"
+
+
+def _ratio(row: Row | None, against: Row | None) -> str:
+    if row is None or against is None or against.ns_median <= 0:
+        return "-"
+    ratio = row.ns_median / against.ns_median
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def table(result: BenchResult) -> Table:

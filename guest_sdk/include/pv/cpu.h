@@ -7,8 +7,7 @@
 
 /*
  * Wait until something happens. Full: HLT, which an interrupt ends if interrupts are enabled (pv/interrupt.h, where
- * pv_interrupts_wait does both at once). Para: BLOCK; ABI 1 has no events. A guest that nothing can wake is ended by
- * pvisor with status 124.
+ * pv_interrupts_wait does both at once). Para: BLOCK. A guest that nothing can wake is ended by pvisor with status 124.
  */
 void pv_cpu_idle(void);
 
@@ -17,7 +16,7 @@ void pv_cpu_yield(void);
 
 /*
  * Nanoseconds since the start; never goes back. Full: RDTSC, whose rate is 1 GHz under pvisor and another on other
- * machines, where the result counts that machine's ticks. Para: TIME_GET.
+ * machines, where the result counts that machine's ticks. Para: the shared page and the TSC, without a call.
  */
 uint64_t pv_time_ns(void);
 
