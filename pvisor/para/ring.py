@@ -25,7 +25,7 @@ RESPONSE_BYTES = sizeof("pv_ring_response")
 
 
 class RingBrokenError(Exception):
-    """The frontend's index lies: it claims more requests than there can be."""
+    """The frontend's index lies: it claims more requests than there can be, or takes some back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class BackRing:
         producer = self._words[_REQUEST_PRODUCER]
         if producer == self._taken:
             return None
-        if producer - self._put & _U32_MAX > self._kind.n_slots:
+        if producer - self._taken & _U32_MAX > self._kind.n_slots - self.n_open:
             raise RingBrokenError
         n_bytes = self._kind.request_bytes
         at = _HEADER_BYTES + self._taken % self._kind.n_slots * n_bytes

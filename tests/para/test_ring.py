@@ -87,6 +87,19 @@ def test_more_than_a_ring_holds_is_a_lie_though_some_were_taken() -> None:
     assert back.take() == request(9)
 
 
+@pytest.mark.parametrize("start", [0, 77, U32])
+def test_a_request_that_was_taken_cannot_be_taken_back(start: int) -> None:
+    """Else the backend would take slots for ever, and keep requests without end."""
+    front, back = pair(start=start)
+    for i in range(3):
+        front.request(request(i))
+    assert len(list(back.requests())) == 3
+    front.set("request_producer", start + 2)
+    with pytest.raises(RingBrokenError):
+        list(back.requests())
+    assert back.n_open == 3
+
+
 def test_a_request_that_comes_at_the_last_moment_is_seen() -> None:
     """Between the last look and asking for a signal: `rest` says so, and `requests` goes on."""
     front, back = pair()

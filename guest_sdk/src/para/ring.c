@@ -110,7 +110,7 @@ int pv_back_ring_take(struct pv_ring *ring, void *request)
     uint32_t producer = load(&ring->header->request_producer);
     if (producer == ring->n_requests)
         return 0;
-    if (producer - ring->n_responses > ring->n_slots)
+    if (producer - ring->n_requests > ring->n_slots - (ring->n_requests - ring->n_responses))
         return -PV_EIO;
     memcpy(request, request_slot(ring), ring->request_bytes);
     ring->n_requests++;
