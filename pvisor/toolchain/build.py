@@ -22,8 +22,8 @@ from pvisor.toolchain.flags import compile_command, link_command
 
 MODES = ("full", "para", "hybrid")
 HYBRID_FROM_PARA = (
-    "block.c", "console.c", "console_ring.c", "device.c", "entropy.c", "event.c", "grant.c", "net.c",
-    "ring.c", "store.c",
+    "block.c", "console.c", "console_input.c", "console_ring.c", "device.c", "entropy.c", "event.c",
+    "grant.c", "net.c", "ring.c", "store.c",
 )  # fmt: skip
 """What a hybrid guest has of the right wing: its I/O. All else is the left wing's."""
 SUFFIXES = (".c", ".S", ".s")

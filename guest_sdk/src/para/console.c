@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The console by hypercall: a whole buffer at once, where its twin needs an OUT for each byte. */
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <pv/console.h>
-#include <pv/error.h>
 #include <pv/hypercall.h>
 
 #include "console.h"
-#include "interrupt.h"
 
 const struct pv_console_way *pv_console_way;
 
@@ -33,19 +30,4 @@ int pv_getc(void)
     if (pv_console_way != NULL)
         return pv_console_way->getc();
     return pv_console_read(&byte, 1) == 1 ? byte : -1;
-}
-
-int pv_console_on_input(pv_interrupt_handler *handler, void *context)
-{
-    static bool is_bound;
-    if (pv_console_way != NULL)
-        return pv_console_way->on_input(handler, context);
-    if (!is_bound) {
-        int64_t port = pv_event_bind_virq(PV_VIRQ_CONSOLE, 0);
-        if (port < 0)
-            return -PV_ENODEV;
-        pv_interrupt_adopt(PV_SOURCE_CONSOLE, (uint32_t)port);
-        is_bound = true;
-    }
-    return pv_interrupt_set(PV_SOURCE_CONSOLE, handler, context);
 }
