@@ -36,7 +36,7 @@ def test_sources_of_one_mode(tmp_path: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
     demo = find_demo(folder)
-    assert demo.modes == ("full", "para")
+    assert demo.modes == ("full", "para", "hybrid")
     assert [path.name for path in demo.sources_for("full")] == ["a.c", "b.c", "c.S"]
     assert [path.relative_to(folder).as_posix() for path in demo.sources_for("para")] == ["a.c", "para/b.c"]
     (folder / "a.c").unlink()
