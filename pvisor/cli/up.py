@@ -14,6 +14,7 @@ import click
 from pvisor.cli.files import OutputFile, output_file
 from pvisor.cli.params import FILE
 from pvisor.domain.outcome import EndedBy
+from pvisor.errors import PvisorError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,7 +104,10 @@ def _create(
     width = max(len(domain.config.name) for domain in setup.domains)
     for number, domain in enumerate(setup.domains):
         sink, end = _sink(domain, number, width, screen, open_file)
-        hypervisor.create(domain.config, ConsoleOutput(sink, keep=False))
+        try:
+            hypervisor.create(domain.config, ConsoleOutput(sink, keep=False))
+        except PvisorError as error:
+            raise type(error)(f"[domain.{domain.config.name}] {error}") from None
         finishing.append(end)
     _introduce(hypervisor, setup)
 
@@ -125,7 +129,11 @@ def _introduce(hypervisor: Hypervisor, setup: Setup) -> None:
 def _screen() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, soft_wrap=True)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # not the end of the process: the domains are closed first
+
+    return Screen(highlight=False, markup=False, soft_wrap=True)
 
 
 def _sink(
