@@ -19,9 +19,7 @@
 #include <pv/user.h>
 
 #ifdef PV_MODE_PARA
-#define pv_timer_set pv_timer_set_call /* the wrapper: pv/timer.h has a function of that name */
 #include <pv/event.h>
-#undef pv_timer_set
 #endif
 
 #define SECTORS_4K (4096 / PV_SECTOR_SIZE)
