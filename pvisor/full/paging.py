@@ -156,9 +156,13 @@ class ShadowPaging:
 
     def host_write(self, gpa: int, data: bytes) -> None:
         """Write guest-physical memory on the guest's behalf; code that lies there is forgotten."""
-        for frame in range(gpa & ~0xFFF, gpa + len(data), PAGE_BYTES):
-            lib.pv_shadow_host_write(self._vcpu.v, frame, 0)
+        self.host_writes(gpa, len(data))
         self._memory.write(gpa, data)
+
+    def host_writes(self, gpa: int, n_bytes: int) -> None:
+        """Somebody else than the guest's CPU writes to this memory about now, who does not ask here."""
+        for frame in range(gpa & ~0xFFF, gpa + n_bytes, PAGE_BYTES):
+            lib.pv_shadow_host_write(self._vcpu.v, frame, 0)
 
     def _host_write_of_walker(self, gpa: int, data: bytes) -> None:
         lib.pv_shadow_host_write(self._vcpu.v, gpa, 1)

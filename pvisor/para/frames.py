@@ -110,6 +110,9 @@ class FrameTable:
             self.n_other[frame] -= 1
         self.settle()
 
+    def touch(self, frame: int) -> None:
+        """Others write to a held frame: its type tells the engines so (shim/code.c)."""
+
     def open_slot(self, slot: int, *, writable: bool) -> int:
         """A grant is in a slot of the window now: entries may map it. Its GPA."""
         self.flags[self.n_ram + slot] = POPULATED if writable else POPULATED | READ_ONLY

@@ -11,7 +11,7 @@ from pvisor.abi.layout import offsetof, pack, sizeof, unpack
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
-from pvisor.para.grants import READ_ONLY, SELF, GrantTable
+from pvisor.para.grants import READ_ONLY, SELF, Grant, GrantTable
 from pvisor.para.hypercalls import Served
 from pvisor.para.refusal import GuestError, copy_in, copy_out, invalid
 
@@ -23,11 +23,11 @@ U32_MAX = 0xFFFF_FFFF
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A frame that is copied from or to; `gfn` is set for a frame of the caller, which is held meanwhile."""
+    """A frame that is copied from or to: of the caller, or by a `grant`. It is held meanwhile."""
 
     memory: GuestMemory
     gpa: int
-    gfn: int | None
+    grant: Grant | None = None
 
 
 class Grants:
@@ -108,15 +108,18 @@ class Grants:
         if domid == SELF:
             gfn = table.own_frame(name)
             table.hold_frame(gfn, writable=writable)
-            return _Side(table.memory, name, gfn)
+            return _Side(table.memory, name)
         if name > U32_MAX:
             raise invalid()
         grant = table.granted(domid, name, writable=writable)
-        return _Side(grant.memory, grant.gpa, None)
+        grant.acquire(writable=writable)
+        return _Side(grant.memory, grant.gpa, grant)
 
     def _drop(self, side: _Side, *, writable: bool) -> None:
-        if side.gfn is not None:
-            self._table.drop_frame(side.gfn, writable=writable)
+        if side.grant is None:
+            self._table.drop_frame(side.gpa // PAGE_BYTES, writable=writable)
+        else:
+            side.grant.let_go(writable=writable)
 
 
 def _is_read_only(flags: int) -> bool:

@@ -41,6 +41,9 @@ class FrameHolder(Protocol):
     def drop(self, frame: int, *, writable: bool) -> None:
         """One `hold` less."""
 
+    def touch(self, frame: int) -> None:
+        """Who is not the domain's own CPU begins to write to a held frame, or ends."""
+
     def open_slot(self, slot: int, *, writable: bool) -> int:
         """Entries may name this slot of the window from now on, with these rights. Its GPA."""
 
@@ -61,6 +64,9 @@ class FixedFrames:
 
     def drop(self, frame: int, *, writable: bool) -> None:
         """Nothing could."""
+
+    def touch(self, frame: int) -> None:
+        """Nobody is to be told."""
 
     def open_slot(self, slot: int, *, writable: bool) -> int:
         """No entry will."""
@@ -112,6 +118,7 @@ class Grant:
         """One mapping more."""
         if writable:
             self.n_writers += 1
+            self.granter.touch(self.gpa)
         else:
             self.n_readers += 1
 
@@ -119,6 +126,7 @@ class Grant:
         """One mapping less."""
         if writable:
             self.n_writers -= 1
+            self.granter.touch(self.gpa)
         else:
             self.n_readers -= 1
 
@@ -259,6 +267,10 @@ class GrantTable:
         """One `hold_frame` less."""
         self._frames.drop(gfn, writable=writable)
 
+    def touch(self, gpa: int) -> None:
+        """Others begin to write to a frame of this domain, or end."""
+        self._frames.touch(gpa // PAGE_BYTES)
+
     def _real(self, domid: int) -> int:
         return self.domid if domid == SELF else domid
 
@@ -279,6 +291,7 @@ class GrantTable:
         self._slots.clear()
         for grant in list(self._grants.values()):
             self._forget(grant)
+        self._frames = FixedFrames()  # who has a frame mapped may write on, and no engine is left to be told
 
 
 class HostMapping:

@@ -23,9 +23,9 @@ from pvisor.full.state import GuestFault
 from pvisor.full.walk import READ, WRITE, Access
 from pvisor.machine.memory import PAGE_BYTES
 from pvisor.para.cpu import abi_calls, hypervisor_leaves
-from pvisor.para.grants import NoWindow
+from pvisor.para.grants import FixedFrames, NoWindow
 from pvisor.para.hypercalls import HypercallTable
-from pvisor.para.shared import NoHolds, SharedPage, SharedPageMover
+from pvisor.para.shared import SharedPage, SharedPageMover
 from pvisor.para.start import hypercall_pages
 from pvisor.vmm.builder import Machine, Parts, build_pc
 from pvisor.vmm.io_rooms import IoRooms
@@ -46,9 +46,10 @@ def build_hybrid(parts: Parts) -> Machine:
     machine, wing, apic = build_pc(parts, has_pc_io=False)
     domain, vcpu = machine.domain, machine.vcpu
     shared = SharedPage(parts.memory, None)
-    io = IoRooms(parts, domain, [vcpu], shared, None, NoWindow())
+    frames = PcFrames(wing.paging)
+    io = IoRooms(parts, domain, [vcpu], shared, frames, NoWindow())
     io.initialise_shared_page()
-    mover = SharedPageMover(shared, NoHolds(), io.initialise_shared_page)
+    mover = SharedPageMover(shared, frames, io.initialise_shared_page)
     calls = HypercallTable(OFFERED, (*abi_calls(OFFERED, io.console.served), *io.served, mover.served))
     io.multicall.table = calls
     domain.pointers = GuestPointers(wing.paging, parts.memory.size_bytes)
@@ -65,6 +66,28 @@ def build_hybrid(parts: Parts) -> Machine:
     attach_devices(parts, domain)
     machine.on_turn = io.on_turn
     return machine
+
+
+class PcFrames(FixedFrames):
+    """A PC gives any of its frames, also code and page tables, to who writes there as a device would."""
+
+    def __init__(self, paging: ShadowPaging) -> None:
+        super().__init__()
+        self._paging = paging
+
+    def hold(self, frame: int, *, writable: bool) -> None:
+        """Nothing can happen to it, but what is written there."""
+        if writable:
+            self.touch(frame)
+
+    def drop(self, frame: int, *, writable: bool) -> None:
+        """Nobody writes there any more."""
+        if writable:
+            self.touch(frame)
+
+    def touch(self, frame: int) -> None:
+        """Code that lies there is forgotten; shadows of a table are stale until CR3 is loaded."""
+        self._paging.host_writes(frame * PAGE_BYTES, PAGE_BYTES)
 
 
 class HypercallPageMsr:

@@ -45,6 +45,9 @@ class CountingFrames:
         assert self.held[frame, writable] > 0
         self.held[frame, writable] -= 1
 
+    def touch(self, frame: int) -> None:
+        assert self.held[frame, True] > 0
+
     def open_slot(self, slot: int, *, writable: bool) -> int:
         assert slot not in self.slots
         self.slots[slot] = writable

@@ -26,5 +26,11 @@ def run(name: str, tier: str, folder: Path) -> RunResult:
 
 
 @TIERS
+def test_code_that_the_host_has_written_over(tier: str, tmp_path: Path) -> None:
+    said = run("written_code", tier, tmp_path).output.split(b"\n")
+    assert said == [b"1", b"1", b"copied: 1 0", b"2", b"copied: 1 0", b"3", b""]
+
+
+@TIERS
 def test_an_upcall_that_nobody_wants_is_no_interrupt(tier: str, tmp_path: Path) -> None:
     assert run("waiting", tier, tmp_path).output == b"block: 0\npoll: 0\n" * 3
