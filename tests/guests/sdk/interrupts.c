@@ -32,7 +32,7 @@ int main(void)
     int one = 1;
     show("at the start");
     pv_interrupt_raise();
-    pv_printf("no such source: %d, %d\n", pv_interrupt_set((enum pv_source)3, taken, &one),
+    pv_printf("no such source: %d, %d\n", pv_interrupt_set((enum pv_source)99, taken, &one),
               pv_interrupt_set((enum pv_source)-1, taken, &one));
     pv_interrupt_mask((enum pv_source)77);
     pv_interrupt_unmask((enum pv_source)77);
