@@ -191,7 +191,8 @@ class UnicornVcpu(Records):
     @property
     def has_event(self) -> bool:
         """Is there an interrupt with `virtual_if` set, or an NMI that is not blocked?"""
-        return bool(self.virtual_if and self.v.event_pending) or self.nmi_due
+        v = self.v
+        return bool(v.event_pending and self.virtual_if) or bool(v.nmi_pending and lib.pv_nmi_due(v))
 
     def set_deadline(self, due_ns: int | None) -> None:
         """Come back (DEADLINE) when virtual time has reached this."""

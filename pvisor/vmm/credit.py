@@ -75,6 +75,11 @@ class CreditScheduler:
     _accounts: list[Account] = field(default_factory=list)
     _queue: deque[Entity] = field(default_factory=deque)
 
+    @property
+    def is_empty(self) -> bool:
+        """Does nobody wait for a turn?"""
+        return not self._queue
+
     def add(self, account: Account) -> None:
         """A domain comes. It begins with its share of a period, and no other has more than its own then."""
         account.credit_ns = PERIOD_NS
@@ -111,6 +116,8 @@ class CreditScheduler:
     def pick(self, now_ns: int) -> Entity | None:
         """Take out who runs next; None when nobody can now."""
         self.advance(now_ns)
+        if not self._queue:
+            return None
         best, best_rank = None, _LAST
         for entity in self._queue:
             account = entity.account

@@ -86,33 +86,36 @@ class Member:
         return VcpuTimes(runner.state, run_ns, steal_ns)
 
     def run_due(self) -> None:
-        """Act for the deadlines that have come, and wake whom that gave an event."""
-        self.catch_up()
+        """Act for the deadlines that have come, and wake whom that gave an event. Its clocks are right."""
         self.domain.timers.run_due()
-        self.due_ns = _due_ns(self.domain)
         self.wake_by_events()
 
-    def wake_by_events(self) -> None:
-        """Wake the vCPUs that have an event."""
+    def wake_by_events(self) -> bool:
+        """Wake the vCPUs that have an event. Does one of its vCPUs wait for its turn then?"""
+        found = False
         for runner in self.runners:
             if runner.state is VcpuState.BLOCKED and runner.vcpu.has_event:
                 self.cpu.wake(runner)
+            if runner.state is VcpuState.RUNNABLE:
+                found = True
+        return found
 
     def catch_up(self) -> None:
         """Set the clocks of its vCPUs that do not run to the CPU's."""
-        now_ns = self.cpu.now()
+        now_ns, current = self.cpu.now(), self.cpu.current
         for runner in self.runners:
-            if runner is not self.cpu.current:
+            if runner is not current:
                 runner.vcpu.skip_to(now_ns)
 
     @property
     def can_wake(self) -> bool:
         """Might a device's signal wake one of its vCPUs?"""
-        return any(
-            runner.state is VcpuState.BLOCKED
-            and (runner.vcpu.virtual_if or (not runner.vcpu.nmi_blocked and self.domain.has_nmi_source()))
-            for runner in self.runners
-        )
+        for runner in self.runners:
+            if runner.state is VcpuState.BLOCKED:
+                vcpu = runner.vcpu
+                if vcpu.virtual_if or (not vcpu.nmi_blocked and self.domain.has_nmi_source()):
+                    return True
+        return False
 
 
 def _due_ns(domain: Domain) -> int:
@@ -230,6 +233,8 @@ class PhysicalCpu:
         while True:
             self._set_slice(runner)
             outcome = runner.turn.run()
+            while outcome is Outcome.YIELD and self.queue.is_empty:
+                outcome = runner.turn.run()
             is_kicked = vcpu.exit.reason == ExitReason.KICK
             if outcome is not Outcome.RESUME or is_kicked or vcpu.virtual_ns >= self._turn_end_ns:
                 return outcome, is_kicked
@@ -253,6 +258,7 @@ class PhysicalCpu:
         """Deadlines of domains whose turn it is not."""
         now_ns, mine = self.now(), self.current and self.current.member
         for member in [one for one in self.members if one.due_ns <= now_ns and one is not mine]:
+            member.catch_up()
             member.run_due()
             if member.domain.ending is not None:
                 self.remove(member)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pvisor.domain.scheduling import VcpuState
 from pvisor.machine.clock import END_OF_TIME_NS, NS_PER_S
 from pvisor.machine.input_watch import InputWatch
 from pvisor.machine.timers import NEVER
@@ -24,8 +23,8 @@ HOST_WAIT_S = 0.1
 
 
 def wait(cpu: PhysicalCpu) -> None:
-    """Let time pass until a vCPU can run. Domains that nothing can wake are ended."""
-    while cpu.members and not somebody_can_run(cpu) and cpu.now() < cpu.limit_ns:
+    """Nobody can run: let time pass until a vCPU can. Domains that nothing can wake are ended."""
+    while cpu.members and cpu.now() < cpu.limit_ns:
         watched, due_ns = _what_may_wake(cpu)
         due_ns = min(due_ns, cpu.limit_ns)
         if watched:
@@ -34,28 +33,38 @@ def wait(cpu: PhysicalCpu) -> None:
         elif due_ns > END_OF_TIME_NS:
             cpu.end_all()
             return
-        elif any(member.is_viewed for member in cpu.members):
+        elif True in [member.is_viewed for member in cpu.members]:
             _pass_time(cpu, due_ns, time.sleep)
         else:
             cpu.advance(due_ns)
-        for member in [one for one in cpu.members if one.due_ns <= cpu.now()]:
-            member.n_unheard += not watched
-            member.run_due()
-        for member, watch in watched:
+        _act(cpu, watched)
+        cpu.hear_kicks()
+        if somebody_can_run(cpu):
+            return
+
+
+def _act(cpu: PhysicalCpu, watched: list[tuple[Member, InputWatch]]) -> None:
+    """Deadlines have come, or something was typed."""
+    now_ns = cpu.now()
+    for member in [one for one in cpu.members if one.due_ns <= now_ns]:
+        member.n_unheard += not watched
+        member.run_due()
+        if member.domain.ending is not None:
+            cpu.remove(member)
+    for member, watch in watched:
+        if member in cpu.members:
             watch.release()
             member.wake_by_events()
-        cpu.hear_kicks()
-        for member in [one for one in cpu.members if one.domain.ending is not None]:
-            cpu.remove(member)
 
 
 def somebody_can_run(cpu: PhysicalCpu) -> bool:
     """Is there a vCPU whose turn it could be now?"""
     cpu.queue.advance(cpu.now())
+    found = False
     for member in cpu.members:
-        member.wake_by_events()
-    runnable = (r for m in cpu.members if not m.account.is_parked for r in m.runners)
-    return any(runner.state is VcpuState.RUNNABLE for runner in runnable)
+        if member.wake_by_events() and not member.account.is_parked:
+            found = True
+    return found
 
 
 def next_due_ns(cpu: PhysicalCpu) -> int:
