@@ -19,8 +19,13 @@ def fpu_ts(domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
     """FPU_TS(set): 0. The CPU itself raises #NM then (SDM 3A 2.5)."""
     if exit.args[0] > 1:
         raise invalid()
-    vcpu.set_cr0(CR0_MP | CR0_NE | (CR0_TS if exit.args[0] else 0))
+    set_task_switched(vcpu, bool(exit.args[0]))
     return 0
+
+
+def set_task_switched(vcpu: Vcpu, value: bool) -> None:
+    """CR0 with TS or without it; a CPU begins without."""
+    vcpu.set_cr0(CR0_MP | CR0_NE | (CR0_TS if value else 0))
 
 
 SERVED = Served(answers={rows.FPU_TS: fpu_ts})

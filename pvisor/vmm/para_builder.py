@@ -14,6 +14,7 @@ from pvisor.machine.memory import PAGE_BYTES
 from pvisor.machine.timers import Timers
 from pvisor.para import segments, start
 from pvisor.para.balloon import Balloon
+from pvisor.para.control import set_task_switched
 from pvisor.para.cpu import ParaWing, VirtualCpus
 from pvisor.para.paging import Paging
 from pvisor.para.start import Started
@@ -87,7 +88,9 @@ class _Rooms:
     def begin_vcpu(self, vcpu: Vcpu, by: Vcpu) -> None:
         """A further vCPU is put into the start state, on the tables of the one that asks."""
         new = self._vcpus[vcpu.vcpu_id]
+        new.complete()  # its last call has a result still, and that is not the new life's
         new.reset_registers()
+        set_task_switched(new, False)
         self.cpus.reset(new.vcpu_id)
         self.paging.begin_vcpu(new, by)
         segments.start_segments(new, segments.gdt_gva(new.vcpu_id))
