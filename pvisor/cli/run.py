@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="full: the guest believes it owns a PC. para: it calls us. auto: as its file says.",
+    help="full: the guest believes it owns a PC. para: it calls us. hybrid: a PC that calls us for its I/O. "
+    "emu: a PC without a hypervisor in it. auto: full or para, as its file says.",
 )
 @domain_options
 @click.option(
@@ -44,6 +45,14 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="FILE[=ARGS]",
     help="Full: a further boot module with its arguments. May be given several times.",
+)
+@click.option(
+    "--vcpus",
+    "n_vcpus",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="Para: how many virtual CPUs there are; the guest starts on the first.",
 )
 @click.option(
     "--transport",
@@ -122,6 +131,7 @@ def run(
     remedy: str | None,
     initrd: Path | None,
     modules: tuple[ModuleFile, ...],
+    n_vcpus: int,
     transport: str,
     debug_abi: bool,
     epoch_s: int,
@@ -152,6 +162,7 @@ def run(
         raise click.UsageError("--pcap FILE goes with --net", click.get_current_context())
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
+        n_vcpus=n_vcpus,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
         disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen, seed=seed,
     )  # fmt: skip

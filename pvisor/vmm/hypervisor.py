@@ -13,7 +13,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from pvisor.domain.outcome import Ending
@@ -28,7 +27,7 @@ from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.credit import MAX_WEIGHT, MIN_WEIGHT, Account
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER
 from pvisor.vmm.physical_cpu import Member, PhysicalCpu
-from pvisor.vmm.result import crash_of, gather, watch_operations
+from pvisor.vmm.result import crash_of, drain_traces, gather, watch_operations
 from pvisor.vmm.step import run_apart, run_in_steps
 from pvisor.vmm.world import World
 
@@ -230,10 +229,9 @@ class Hypervisor:
                 return INTERRUPTED
             return TIME_OVER if time_is_over.is_set() else None
 
-        def drain(vcpu: Any) -> None:
+        def drain() -> None:
             if trace is not None:
-                trace(vcpu.trace_records())
-                vcpu.clear_trace()
+                drain_traces(machine.vcpus, trace)
 
         def on_end() -> None:
             ending = machine.domain.ending
@@ -241,7 +239,7 @@ class Hypervisor:
             crash = crash_of(machine, ending)
             for vcpu in machine.vcpus:
                 vcpu.complete()
-                drain(vcpu)
+            drain()
             wall_ns = time.monotonic_ns() - self._begun_ns
             result = gather(machine, config, ending, crash, hosted.watched, wall_ns, self._begun_ns)
             with self._kicking:
@@ -253,7 +251,7 @@ class Hypervisor:
                 vcpu.start_trace()
         member: Member = cpu.add(
             machine.domain, machine.vcpus, Account(config.weight, config.cap_percent),
-            on_kick=on_kick, drain_trace=lambda vcpu: partial(drain, vcpu), on_turn=machine.on_turn,
+            on_kick=on_kick, drain_trace=lambda vcpu: drain, on_turn=machine.on_turn,
         )  # fmt: skip
         member.on_end = on_end
         if config.timeout_s is not None:

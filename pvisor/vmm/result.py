@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
@@ -23,6 +25,14 @@ def watch_operations(machine: Machine, wanted: Sequence[str]) -> dict[int, str]:
                 raise UsageError("too many functions to watch; name fewer")
             names[symbol.address] = symbol.name
     return names
+
+
+def drain_traces(vcpus: Sequence[UnicornVcpu], sink: Callable[[Sequence[Any]], None]) -> None:
+    """Hand over the trace records of a domain's vCPUs, in the order of virtual time, and forget them."""
+    found = [vcpu.trace_records() for vcpu in vcpus]
+    sink(found[0] if len(found) == 1 else sorted(chain(*found), key=lambda record: int(record.virtual_ns)))
+    for vcpu in vcpus:
+        vcpu.clear_trace()
 
 
 def crash_of(machine: Machine, ending: Ending) -> CrashFacts | None:

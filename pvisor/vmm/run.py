@@ -17,7 +17,7 @@ from pvisor.machine.switch import Switch
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
-from pvisor.vmm.result import crash_of, gather, watch_operations
+from pvisor.vmm.result import crash_of, drain_traces, gather, watch_operations
 
 UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]
@@ -64,10 +64,8 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         return TIME_OVER if time_is_over.is_set() else None
 
     def drain() -> None:
-        for vcpu in machine.vcpus:
-            if trace is not None:
-                trace(vcpu.trace_records())
-                vcpu.clear_trace()
+        if trace is not None:
+            drain_traces(machine.vcpus, trace)
 
     for vcpu in machine.vcpus if trace is not None else ():
         vcpu.start_trace()
