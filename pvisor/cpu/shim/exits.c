@@ -80,7 +80,8 @@ static void hypercall(struct engine *e, uint64_t rip, uint64_t next_rip)
         memcpy(x->ops + 1, x->args, sizeof x->args);
     }
     native_handler *handler = x->number < 256 ? e->native_hypercall[x->number] : NULL;
-    if (handler && serve_natively(e, handler)) {
+    bool is_stepping = *state32(e, e->at.eflags) & RFLAGS_TF; /* the engine looks at TF when its hook returns */
+    if (handler && likely(!is_stepping) && serve_natively(e, handler)) {
         if (likely(!x->is_answered))
             answer_hypercall(e);
         e->served_natively = true;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* IRET by hypercall in C. The twin is para/transfers.py, which tells a wrong frame by its error. */
+/*
+ * IRET by hypercall in C. The twin is para/transfers.py, which tells a wrong frame by its error. With TF it is served
+ * there as well: here, the engine would see the flag before the first instruction has run.
+ */
 #include "para/native/cpu.h"
 
 static bool iret(struct engine *e)
@@ -10,7 +13,7 @@ static bool iret(struct engine *e)
     pv_segment code, stack;
     if (!cpu_of(e) || pv_copy_in(&e->v, x->args[0], &frame, sizeof frame))
         return false;
-    if (frame.rflags & RFLAGS_REFUSED || !find_segments(e, &frame, &code, &stack))
+    if (frame.rflags & (RFLAGS_REFUSED | RFLAGS_TF) || !find_segments(e, &frame, &code, &stack))
         return false;
     regs->gpr[RAX] = frame.rax;
     regs->gpr[RCX] = frame.rcx;
