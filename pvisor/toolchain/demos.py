@@ -22,6 +22,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pvisor.errors import UsageError
 from pvisor.paths import demos_dir
@@ -110,13 +111,27 @@ def _read(folder: Path) -> Demo | None:
         return None
     expected, given = folder / "expected.txt", folder / "input.txt"
     name = re.sub(r"^\d+-", "", folder.name)
-    facts = folder / "demo.toml"
-    keys = tomllib.loads(facts.read_text("utf-8")) if facts.is_file() else {}
+    needs = _read_needs(folder / "demo.toml")
     return Demo(
         name, folder, sources, own, expected if expected.is_file() else None,
-        given if given.is_file() else None, tuple(sorted(folder.glob("up*.toml"))),
-        int(keys.get("disk_bytes", 0)), bool(keys.get("net", False)), tuple(keys.get("watch", ())),
+        given if given.is_file() else None, tuple(sorted(folder.glob("up*.toml"))), **needs,
     )  # fmt: skip
+
+
+def _read_needs(path: Path) -> dict[str, Any]:
+    """The keys of demo.toml, as Demo has them. Raises UsageError for what it must not say."""
+    try:
+        keys = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        raise UsageError(f"{path}: cannot be read, or is not TOML") from None
+    disk_bytes, net, watch = keys.pop("disk_bytes", 0), keys.pop("net", False), keys.pop("watch", [])
+    if keys:
+        raise UsageError(f"{path}: {next(iter(keys))} is not known; there are disk_bytes, net and watch")
+    if type(disk_bytes) is not int or disk_bytes < 0 or type(net) is not bool:
+        raise UsageError(f"{path}: disk_bytes is a number of bytes, net is true or false")
+    if not isinstance(watch, list) or not all(isinstance(one, str) for one in watch):
+        raise UsageError(f"{path}: watch is a list of functions' names")
+    return {"disk_bytes": disk_bytes, "net": net, "watch": tuple(watch)}
 
 
 def _sources(folder: Path) -> tuple[Path, ...]:

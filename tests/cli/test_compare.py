@@ -28,7 +28,7 @@ def test_hello(pvisor: Pvisor, tmp_path: Path) -> None:
     facts = json.loads(path.read_text("utf-8"))
     assert facts["schema"] == "pvisor.compare/1" and facts["same"] is True
     operations = {row["name"]: row for row in facts["operations"]}
-    assert operations["pv_write"]["para"] == {"calls": 4, "exits": 4, "instructions": 88}
+    assert operations["pv_write"]["para"] == {"calls": 4, "exits": 4, "instructions": 96}
     assert operations["pv_write"]["full"]["exits"] > 150
     for mode in ("full", "para", "emu"):
         parts = [operations[name][mode]["exits"] for name in ("boot", "main", "pv_exit")]

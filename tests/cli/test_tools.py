@@ -126,6 +126,7 @@ def test_demos(pvisor: Pvisor) -> None:
     assert said.status == 0 and "hello" in said.out and "Hello, twice" in said.out
     assert re.search(r"hello .* full, para, hybrid ", said.out)
     assert re.search(r"sensitive .* full +│", said.out)
+    assert re.search(r"driver-domain .* para +│", said.out)
 
 
 def test_abi_overview(pvisor: Pvisor) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pvisor.toolchain.build import build_guest
 from pvisor.toolchain.demos import Demo, list_demos
+from tests.full.station import CARD
 from tests.guests import elves
 
 pytestmark = pytest.mark.needs_qemu
@@ -28,13 +29,37 @@ def run(elf: Path, cmdline: str = "", stdin: bytes = b"") -> tuple[int, bytes]:
     return done.returncode, done.stdout
 
 
+def run_demo(demo: Demo, elf: Path, folder: Path) -> tuple[int, bytes]:
+    """A demo with what it needs. It is given its input when it asks for it, by a line that says "Type"."""
+    command = [*QEMU.split(), str(elf)]
+    if demo.disk_bytes:
+        with (folder / "disk.img").open("wb") as file:
+            file.truncate(demo.disk_bytes)
+        command += ["-drive", f"file={folder / 'disk.img'},format=raw,if=ide"]
+    if demo.net:
+        command += f"-netdev hubport,id=n0,hubid=0 {CARD}".split()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        output = b""
+        try:
+            if demo.input is not None:
+                while b"Type" not in output:
+                    output += process.stdout.readline()
+                process.stdin.write(demo.input.read_bytes())
+                process.stdin.flush()
+            output += process.stdout.read()
+            return process.wait(60), output
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     "demo", [demo for demo in list_demos() if "full" in demo.modes], ids=lambda demo: demo.name
 )
 def test_demos_print_what_they_should(demo: Demo, tmp_path: Path) -> None:
     elf = build_guest(demo.sources_for("full"), tmp_path / "demo.elf", "full").path
     assert demo.expected is not None
-    assert run(elf) == (0, demo.expected.read_bytes())
+    assert run_demo(demo, elf, tmp_path) == (0, demo.expected.read_bytes())
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 127, 128, 255, 256])

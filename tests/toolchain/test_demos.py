@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pvisor.errors import UsageError
-from pvisor.toolchain.demos import find_demo, list_demos
+from pvisor.toolchain.demos import Demo, find_demo, list_demos
+from pvisor.vmm.setup_file import read_setup
 
 
 @pytest.mark.parametrize("name", ["hello", "01-hello"])
@@ -65,4 +66,31 @@ def test_an_unknown_one_is_one_line_that_names_those_there_are() -> None:
 def test_every_demo_has_a_lab_sheet_and_an_expected_output() -> None:
     for demo in list_demos():
         assert (demo.folder / "README.md").is_file(), demo.name
-        assert demo.expected is not None, demo.name
+        assert demo.expected is not None or demo.setups, demo.name
+        for setup in demo.setups:
+            for domain in read_setup(setup).domains:
+                assert demo.expected_of(domain.config.name).is_file(), f"{setup}: {domain.config.name}"
+
+
+def test_what_a_demo_needs(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("")
+    assert facts(find_demo(tmp_path)) == (None, 0, False, (), ())
+    (tmp_path / "input.txt").write_text("words")
+    (tmp_path / "up.toml").write_text("")
+    (tmp_path / "demo.toml").write_text('disk_bytes = 512\nnet = true\nwatch = ["one", "other"]\n')
+    assert facts(find_demo(tmp_path)) == ("input.txt", 512, True, ("one", "other"), ("up.toml",))
+
+
+def facts(demo: Demo) -> tuple[object, ...]:
+    given = demo.input.name if demo.input else None
+    return given, demo.disk_bytes, demo.net, demo.watch, tuple(path.name for path in demo.setups)
+
+
+@pytest.mark.parametrize("words", ["disk", "disk_bytes = -1", 'disk_bytes = "1M"', "net = 1", "watch = 5",
+                                   "watch = [1]", "memory = 5", "\xff"])  # fmt: skip
+def test_a_demo_that_says_it_wrongly(words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("")
+    (tmp_path / "demo.toml").write_bytes(words.encode("latin-1"))
+    with pytest.raises(UsageError, match=r"demo\.toml: ") as caught:
+        find_demo(tmp_path)
+    assert "\n" not in str(caught.value)
