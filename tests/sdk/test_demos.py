@@ -76,7 +76,11 @@ def run_setup(setup: Setup) -> tuple[list[HostedDomain], dict[str, list[bytes]]]
     with Hypervisor() as hypervisor:
         for name, seen in frames.items():
             hypervisor.add_network(name, partial(_keep, seen))
-        domains = [hypervisor.create(domain.config, input=NoInput()) for domain in setup.domains]
+        domains = [hypervisor.create(domain.config) for domain in setup.domains]
+        by_name = {domain.name: domain for domain in domains}
+        for domain in setup.domains:
+            for folder, backend in domain.served_by.items():
+                hypervisor.let_serve(by_name[backend], by_name[domain.config.name], folder)
         hypervisor.run()
     return domains, frames
 
