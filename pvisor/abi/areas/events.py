@@ -130,6 +130,8 @@ EVENT_BIND_VIRQ = Hypercall(
     notes=(
         "What happened before the port was bound signals nothing: bind first, then look whether there is "
         "something to do.",
+        "CONSOLE signals once when there is input, also input that came before, and again after each "
+        "CONSOLE_READ: of what that has left, and of what comes.",
         "A new port is the lowest free one; it is masked and not pending.",
     ),
     feature=EVENTS,
