@@ -26,7 +26,8 @@ static void copy_to(void *page, uint8_t answer)
     code[1] = answer;
     memcpy(source, code, sizeof code);
     struct pv_grant_copy_op op = {(uintptr_t)source, (uintptr_t)page, PV_DOMID_SELF, 0, PV_DOMID_SELF, 0, 64, 0};
-    pv_printf("copied: %d %d\n", (int)pv_grant_copy(&op, 1), op.status);
+    int64_t n_tried = pv_grant_copy(&op, 1);
+    pv_printf("copied: %d %u\n", (int)n_tried, op.status);
 }
 
 int main(void)
