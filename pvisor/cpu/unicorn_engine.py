@@ -27,7 +27,7 @@ from pvisor.machine.memory import GuestMemory
 UNLIMITED = (1 << 64) - 1
 DEVICE_CPU, DEVICE_CONSOLE, DEVICE_BLOCK, DEVICE_APIC = range(4)
 DEVICE_PIC, DEVICE_IOAPIC, DEVICE_PIT, DEVICE_RTC, DEVICE_I8042, DEVICE_PLATFORM = range(4, 10)
-DEVICE_DEADLINES, DEVICE_PAGING = 10, 11
+DEVICE_DEADLINES, DEVICE_PAGING, DEVICE_EVENTS, DEVICE_RUNNER = range(10, 14)
 """Indices of pv_vcpu.device (enum pv_device)."""
 REPAIRS = {1: "state", 2: "context"}
 """How the CPU state is reached (shim/state.c)."""
@@ -101,6 +101,8 @@ class UnicornVcpu(Records):
         start_engine()
         self.vcpu_id = vcpu_id
         self.on_hook_exit: Callable[[], bool] = lambda: True
+        self.runner: Any = None
+        """Its `pv_runner`, where native handlers may hand the CPU over."""
         self._error: BaseException | None = None
         self._handle = ffi.new_handle(self)
         self._buffers = [
@@ -124,9 +126,21 @@ class UnicornVcpu(Records):
         """Enter the guest; the reason of the next exit (ExitReason)."""
         reason: int = lib.pv_run(self.v)
         if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+            self.raise_error()
         return reason
+
+    def run_turns(self, turns: Any) -> int:
+        """The same on a physical CPU (`pv_turns`) whose vCPUs may hand it over to one another."""
+        reason: int = lib.pv_run_turns(turns, self.v)
+        if self._error is not None:
+            self.raise_error()
+        return reason
+
+    def raise_error(self) -> None:
+        """Raise what was kept of a handler inside a hook, if there is something."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def complete(self) -> None:
         """Complete the last exit when the guest will not be entered again."""

@@ -10,12 +10,14 @@ way of a signal is short, because it is what everything else waits for: no alloc
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import cpu as cpu_rows
 from pvisor.abi.areas import events as rows
 from pvisor.abi.layout import pack
+from pvisor.cpu.shim import ffi
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import RESUME, Outcome
@@ -101,7 +103,7 @@ class EventHub:
         host = HostPort(table, port, on_signal)
         table.host_ports[port] = host
         table.kinds[port] = BOUND
-        table.receivers[port] = host
+        table.set_receiver(port, host)
         table.signal(port)
         return host
 
@@ -122,6 +124,13 @@ class EventTable:
         """The port of a virtual IRQ, by `virq * MAX_VCPUS + vcpu_id`; 0: none. All but TIMER use vCPU 0's."""
         self.receivers: list[EventTable | HostPort | None] = [None] * N_PORTS
         """Who gets what is sent on a port, as its `remote_ports`; None where nothing can be sent."""
+        self.native: Any = ffi.new("pv_event_table *")
+        """What EVENT_SEND in C knows of it."""
+        self._buffers = ffi.from_buffer("uint16_t[]", self.remote_ports), ffi.from_buffer(self.vcpu_ids)
+        self.native.remote_ports, self.native.vcpu_ids = (
+            self._buffers[0],
+            ffi.cast("uint8_t *", self._buffers[1]),
+        )
         self.host_ports: dict[int, HostPort] = {}
         self.on_signal: Callable[[int], None] | None = None
         """Called with each port that is signalled, masked or not: who waits for one with POLL."""
@@ -144,6 +153,17 @@ class EventTable:
 
     # --- what the hypervisor does
 
+    def let_natives_signal(self, vcpus: Sequence[Any], polls: Any) -> None:
+        """Native handlers may signal this domain: its engines (`pv_vcpu`), and a `pv_poll` for each."""
+        self.native.n_vcpus, self.native.vcpus, self.native.polls = len(vcpus), list(vcpus), polls
+        self._follow_shared_page()
+        self.shared.on_move.append(self._follow_shared_page)
+
+    def set_receiver(self, port: int, receiver: EventTable | HostPort | None) -> None:
+        """Who gets what is sent on a port."""
+        self.receivers[port] = receiver
+        self.native.receivers[port] = receiver.native if isinstance(receiver, EventTable) else ffi.NULL
+
     def signal(self, port: int) -> None:
         """Signal a port that is in use."""
         vcpu_id = self.vcpu_ids[port]
@@ -163,7 +183,7 @@ class EventTable:
         """The other end of a channel has gone."""
         self.host_ports.pop(port, None)
         self.kinds[port] = UNBOUND
-        self.receivers[port] = None
+        self.set_receiver(port, None)
         self.remote_ports[port] = 0
         self.signal(port)
 
@@ -214,7 +234,8 @@ class EventTable:
         port = self._new(BOUND)
         self.remote_domids[port], self.remote_ports[port] = remote_domid, remote_port
         remote.kinds[remote_port], remote.remote_ports[remote_port] = BOUND, port
-        self.receivers[port], remote.receivers[remote_port] = remote, self
+        self.set_receiver(port, remote)
+        remote.set_receiver(remote_port, self)
         remote.signal(remote_port)
         return port
 
@@ -236,7 +257,8 @@ class EventTable:
         """EVENT_BIND_IPI(vcpu_id): a port."""
         vcpu_id = self._vcpu_id(exit.args[0])
         port = self._new(IPI)
-        self.vcpu_ids[port], self.remote_ports[port], self.receivers[port] = vcpu_id, port, self
+        self.vcpu_ids[port], self.remote_ports[port] = vcpu_id, port
+        self.set_receiver(port, self)
         return port
 
     def _close(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
@@ -276,6 +298,9 @@ class EventTable:
 
     # --- helpers
 
+    def _follow_shared_page(self) -> None:
+        self.native.shared = self.shared.gpa
+
     def _tell_if_pending(self, port: int) -> None:
         if self.shared.is_pending(port):
             vcpu_id = self.vcpu_ids[port]
@@ -291,7 +316,8 @@ class EventTable:
         return port
 
     def _reset(self, port: int, kind: int) -> None:
-        self.kinds[port], self.receivers[port] = kind, None
+        self.kinds[port] = kind
+        self.set_receiver(port, None)
         self.vcpu_ids[port] = self.virqs[port] = self.remote_domids[port] = self.remote_ports[port] = 0
         self.shared.set_masked(port, True)
         self.shared.set_pending(port, False)

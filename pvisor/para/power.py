@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pvisor.abi import constants, errnos
 from pvisor.abi.areas import cpu as cpu_rows
 from pvisor.abi.areas import power as rows
+from pvisor.cpu.shim import ffi
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import RESUME, EndedBy, Ending, Outcome, guest_exit
@@ -21,7 +23,7 @@ POWEROFF = constants.SHUTDOWN_POWEROFF.number
 REBOOT = constants.SHUTDOWN_REBOOT.number
 CRASH = constants.SHUTDOWN_CRASH.number
 POLL_MAX = rows.POLL_MAX.number
-N_PORTS = cpu_rows.EVENT_PORTS.number
+N_PORTS, MAX_VCPUS = cpu_rows.EVENT_PORTS.number, cpu_rows.MAX_VCPUS.number
 ETIME = -errnos.ETIME.number
 
 
@@ -44,20 +46,14 @@ def shutdown(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
 
 
 @dataclass(slots=True)
-class _Poll:
-    """A vCPU that sleeps in POLL."""
-
-    ports: frozenset[int]
-    exit: Exit
-    timer: Timer | None = None
-
-
-@dataclass(slots=True)
 class PowerRoom:
     """Who sleeps, and for what. `shared` is None where a domain has no shared page: nothing can wake it."""
 
     shared: SharedPage | None = None
-    _polls: dict[int, _Poll] = field(default_factory=dict)
+    polls: Any = field(default_factory=lambda: ffi.new("pv_poll[]", MAX_VCPUS))
+    """Which ports each vCPU polls (`pv_poll`), which native handlers know as well."""
+    _timers: dict[int, Timer] = field(default_factory=dict)
+    """What else ends a POLL, by vCPU."""
 
     @property
     def served(self) -> Served:
@@ -81,7 +77,8 @@ class PowerRoom:
         gva, n_ports, due_ns = exit.args[0], exit.args[1], exit.args[2]
         if n_ports > POLL_MAX:
             raise invalid()
-        ports = memoryview(copy_in(domain, vcpu, gva, 4 * n_ports) if n_ports else b"").cast("I")
+        data = copy_in(domain, vcpu, gva, 4 * n_ports) if n_ports else b""
+        ports = memoryview(data).cast("I")
         if any(not 0 < port < N_PORTS for port in ports):
             raise invalid()
         assert self.shared is not None, "POLL needs the feature EVENTS"
@@ -94,25 +91,33 @@ class PowerRoom:
         if due_ns and due_ns <= exit.virtual_ns:
             exit.result = ETIME
             return RESUME
-        poll = self._polls[vcpu.vcpu_id] = _Poll(frozenset(ports), exit)
+        poll = self.polls[vcpu.vcpu_id]
+        poll.is_polling, poll.has_timer, poll.n_ports = 1, due_ns != 0, n_ports
+        ffi.memmove(poll.ports, data, 4 * n_ports)
         if due_ns:
-            poll.timer = domain.timers.at(due_ns, lambda: self._time_over(domain, vcpu.vcpu_id, poll))
+            self._timers[vcpu.vcpu_id] = domain.timers.at(
+                due_ns, lambda: self._time_over(domain, vcpu.vcpu_id, exit)
+            )
         return Outcome.BLOCK
 
     def on_pending(self, domain: Domain, port: int) -> None:
         """A port has become pending: whoever polls it goes on."""
-        for vcpu_id in [vcpu_id for vcpu_id, poll in self._polls.items() if port in poll.ports]:
-            self.forget(vcpu_id)
-            domain.scheduling.wake(vcpu_id)
+        for vcpu_id in range(len(domain.vcpus)):
+            poll = self.polls[vcpu_id]
+            if poll.is_polling and port in ffi.unpack(poll.ports, poll.n_ports):
+                self.forget(vcpu_id)
+                domain.scheduling.wake(vcpu_id)
 
     def forget(self, vcpu_id: int) -> None:
         """It sleeps no more: what it waited for does not matter."""
-        poll = self._polls.pop(vcpu_id, None)
-        if poll is not None and poll.timer is not None:
-            poll.timer.cancel()
+        self.polls[vcpu_id].is_polling = 0
+        if self._timers:
+            timer = self._timers.pop(vcpu_id, None)
+            if timer is not None:
+                timer.cancel()
 
-    def _time_over(self, domain: Domain, vcpu_id: int, poll: _Poll) -> None:
-        if self._polls.get(vcpu_id) is poll:
-            del self._polls[vcpu_id]
-            poll.exit.result = ETIME
-            domain.scheduling.wake(vcpu_id)
+    def _time_over(self, domain: Domain, vcpu_id: int, exit: Exit) -> None:
+        del self._timers[vcpu_id]
+        self.polls[vcpu_id].is_polling = 0
+        exit.result = ETIME
+        domain.scheduling.wake(vcpu_id)

@@ -151,6 +151,11 @@ class CreditScheduler:
         return RATE_LIMIT_NS if woken.is_boosted and not running.is_boosted else None
 
     @property
+    def n_waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._queue)
+
+    @property
     def parked_until_ns(self) -> int | None:
         """When somebody who can run, but has used up a cap, may run again; None: nobody has."""
         return self.period_end_ns if self._queue else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from pvisor.abi.areas import events as event_rows
 from pvisor.cpu.grant_window import GrantWindow
-from pvisor.cpu.unicorn_engine import DEVICE_CPU, UnicornVcpu
+from pvisor.cpu.shim import ffi
+from pvisor.cpu.unicorn_engine import DEVICE_CPU, DEVICE_EVENTS, DEVICE_RUNNER, UnicornVcpu
 from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.errors import UsageError
@@ -84,6 +85,15 @@ class _Rooms:
         vcpu_room = VcpusRoom(self.begin_vcpu, self.end_vcpu)
         self.served = (*self.io.served, vcpu_room.served, paging.served, self.balloon.served)
         self.io.initialise_shared_page()
+        if parts.config.tier == "native":
+            self._let_natives_signal()
+
+    def _let_natives_signal(self) -> None:
+        events = self.io.events
+        events.let_natives_signal([vcpu.v for vcpu in self._vcpus], self.io.power.polls)
+        for vcpu in self._vcpus:
+            vcpu.runner = ffi.new("pv_runner *", {"vcpu": vcpu.v})
+            vcpu.v.device[DEVICE_EVENTS], vcpu.v.device[DEVICE_RUNNER] = events.native, vcpu.runner
 
     def begin_vcpu(self, vcpu: Vcpu, by: Vcpu) -> None:
         """A further vCPU is put into the start state, on the tables of the one that asks."""

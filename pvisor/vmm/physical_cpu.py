@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.vcpu import Vcpu
@@ -18,6 +19,7 @@ from pvisor.domain.outcome import STATUS_TIME_OVER, EndedBy, Ending, Outcome
 from pvisor.domain.scheduling import VcpuState, VcpuTimes
 from pvisor.machine.timers import NEVER
 from pvisor.vmm.credit import Account, CreditScheduler, Entity
+from pvisor.vmm.handover import Handovers
 from pvisor.vmm.turn import Turn
 
 IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
@@ -30,6 +32,8 @@ class Runner(Entity):
     member: Member = field(kw_only=True)
     vcpu: Vcpu = field(kw_only=True)
     turn: Turn = field(kw_only=True)
+    native: Any = field(kw_only=True, default=None)
+    """Its `pv_runner`, where native handlers may hand the CPU over."""
     state: VcpuState = VcpuState.DOWN
     since_ns: int = 0
     """When it became runnable, or began to run."""
@@ -74,6 +78,8 @@ class Member:
         if runner.state is VcpuState.RUNNABLE:
             runner.steal_ns += self.cpu.now() - runner.since_ns
         runner.state = VcpuState.DOWN
+        if runner.native is not None:
+            runner.native.is_asleep = 0
 
     def times(self, vcpu_id: int) -> VcpuTimes:
         """What a vCPU does, and has done, up to now."""
@@ -134,6 +140,7 @@ class PhysicalCpu:
         self._preempt_at_ns = self._turn_end_ns = NEVER
         self.limit_ns = NEVER
         """Where the clock stops for now."""
+        self._handovers = Handovers()
 
     def now(self) -> int:
         """Virtual time, in nanoseconds."""
@@ -150,8 +157,8 @@ class PhysicalCpu:
         """
         member = Member(domain, account, self, on_kick, on_turn, domain.notify)
         for vcpu in vcpus:
-            turn = Turn(domain, vcpu, on_kick, drain_trace(vcpu))
-            member.runners.append(Runner(account, member=member, vcpu=vcpu, turn=turn))
+            turn, native = Turn(domain, vcpu, on_kick, drain_trace(vcpu)), getattr(vcpu, "runner", None)
+            member.runners.append(Runner(account, member=member, vcpu=vcpu, turn=turn, native=native))
         domain.scheduling = member
         self.admit(member)
         return member
@@ -159,6 +166,9 @@ class PhysicalCpu:
     def admit(self, member: Member) -> None:
         """A domain's first vCPU begins to take turns."""
         self._connect(member)
+        for runner in member.runners:
+            if runner.native is not None:
+                self._handovers.join(runner)
         self.members.append(member)
         self.queue.add(member.account)
         self.make_runnable(member.runners[0])
@@ -173,6 +183,7 @@ class PhysicalCpu:
             member.due_ns = NEVER if due_ns is None else due_ns
             for vcpu in vcpus:
                 vcpu.set_deadline(due_ns)
+            self._handovers.is_due_at(member.due_ns)
             if self.current is not None and self.current.member is not member:
                 self._set_slice(self.current)
 
@@ -206,39 +217,72 @@ class PhysicalCpu:
                 wait(self)
 
     def _run(self, runner: Runner) -> None:
-        """One turn."""
-        member, vcpu = runner.member, runner.vcpu
+        """One turn, and those that follow it by handovers."""
         begin_ns = self._now_ns
-        vcpu.skip_to(begin_ns)
+        runner.vcpu.skip_to(begin_ns)
         runner.steal_ns += begin_ns - runner.since_ns
-        member.on_turn(vcpu.vcpu_id, runner.steal_ns)
+        runner.member.on_turn(runner.vcpu.vcpu_id, runner.steal_ns)
         runner.state, runner.since_ns = VcpuState.RUNNING, begin_ns
+        if runner.native is not None:
+            runner.native.since_ns, runner.native.steal_ns = begin_ns, runner.steal_ns
         self.current, self._preempt_at_ns = runner, NEVER
         try:
-            outcome, is_kicked = self._turn(runner)
+            outcome, is_kicked = self._turn()
         finally:
-            self._now_ns = vcpu.virtual_ns
-            self.current = None
-        self.queue.charge(runner, self._now_ns - begin_ns)
-        runner.run_ns += self._now_ns - begin_ns
-        member.n_unheard = 0
+            runner, self.current = self.current, None
+            assert runner is not None
+            self._now_ns = runner.vcpu.virtual_ns
+        self._charge(runner, self._now_ns - runner.since_ns)
         self._decided(runner, outcome)
         if is_kicked:
             self.hear_kicks()
         self._run_others_due()
 
-    def _turn(self, runner: Runner) -> tuple[Outcome, bool]:
+    def _charge(self, runner: Runner, ran_ns: int) -> None:
+        """It has run."""
+        self.queue.charge(runner, ran_ns)
+        runner.run_ns += ran_ns
+        runner.member.n_unheard = 0
+
+    def _turn(self) -> tuple[Outcome, bool]:
         """A turn to its end, through the deadlines of others; and whether a kick has ended it."""
-        vcpu = runner.vcpu
+        runner = self.current
+        assert runner is not None
         while True:
             self._set_slice(runner)
             outcome = runner.turn.run()
-            while outcome is Outcome.YIELD and self.queue.is_empty:
-                outcome = runner.turn.run()
+            while outcome is None or (outcome is Outcome.YIELD and self.queue.is_empty):
+                seen = None
+                if outcome is None:
+                    seen = runner.turn.left_over
+                    runner = self._catch_up_with_handovers()
+                outcome = runner.turn.run(seen)
+            vcpu = runner.vcpu
             is_kicked = vcpu.exit.reason == ExitReason.KICK
             if outcome is not Outcome.RESUME or is_kicked or vcpu.virtual_ns >= self._turn_end_ns:
                 return outcome, is_kicked
             self._run_others_due()
+
+    def _catch_up_with_handovers(self) -> Runner:
+        """Turns have ended and begun, or a vCPU was woken, without Python: who runs now."""
+        handovers = self._handovers
+        current, has_turned = handovers.current(), False
+        for runner, ran_ns in handovers.take_ended():
+            self._charge(runner, ran_ns)
+            runner.state, runner.steal_ns, has_turned = VcpuState.BLOCKED, int(runner.native.steal_ns), True
+        if has_turned:
+            current.vcpu.raise_error()  # type: ignore[attr-defined]
+            last, last_ns = handovers.last_turn()
+            credit_ns = current.account.credit_ns + (last_ns if last.account is current.account else 0)
+            current.state, current.is_boosted = VcpuState.RUNNING, credit_ns > 0
+            current.since_ns, current.steal_ns = int(current.native.since_ns), int(current.native.steal_ns)
+            self.current, self._preempt_at_ns = current, NEVER
+        woken = handovers.take_woken()
+        if woken is not None:
+            self.wake(woken)
+            woken.since_ns = int(woken.native.since_ns)
+        self._set_slice(current)
+        return current
 
     def _decided(self, runner: Runner, outcome: Outcome) -> None:
         member = runner.member
@@ -250,6 +294,8 @@ class PhysicalCpu:
             return
         if outcome is Outcome.BLOCK and not runner.vcpu.has_event:
             runner.state = VcpuState.BLOCKED
+            if runner.native is not None:
+                runner.native.is_asleep = 1
             member.domain.console.flush()
         else:
             self.make_runnable(runner, yielded=outcome is Outcome.YIELD)
@@ -281,6 +327,8 @@ class PhysicalCpu:
             self._disconnect(member)
             for runner in member.runners:
                 runner.state = VcpuState.DOWN
+                if runner.native is not None:
+                    self._handovers.leave(runner)
             member.on_end()
 
     @property
@@ -306,6 +354,8 @@ class PhysicalCpu:
         """A blocked vCPU goes on."""
         if runner.state is not VcpuState.BLOCKED:
             return
+        if runner.native is not None:
+            runner.native.is_asleep = 0
         self.make_runnable(runner, woken=True)
         current = self.current
         after_ns = None if current is None else self.queue.preempts_after_ns(runner, current)
@@ -322,10 +372,12 @@ class PhysicalCpu:
 
     def _set_slice(self, runner: Runner) -> None:
         """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
-        slice_ns = self.queue.slice_ns(runner)
+        slice_ns, due_ns = self.queue.slice_ns(runner), runner.member.due_ns
         end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
         end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns, self.limit_ns)
         for member in self.members:
             if member is not runner.member and member.due_ns < end_ns:
                 end_ns = member.due_ns
         runner.vcpu.set_slice(None if end_ns == NEVER else end_ns)
+        if runner.native is not None:
+            self._handovers.bound(self.queue.n_waiting, min(end_ns, due_ns, self.queue.period_end_ns))

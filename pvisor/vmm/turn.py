@@ -14,6 +14,7 @@ from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import STATUS_CRASH, STATUS_TIME_OVER, EndedBy, Ending, Outcome
 from pvisor.errors import DomainCrash
+from pvisor.vmm.handover import TURNED
 
 HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE, EVENT_WINDOW, SLICE = (
     ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
@@ -40,19 +41,26 @@ class Turn:
         self._on_kick = on_kick
         self._drain_trace = drain_trace
         self._hook_outcome: Outcome | DomainCrash = Outcome.RESUME
+        self.enter: Callable[[], int] = vcpu.run
+        """How the guest is entered: gives the reason of the next exit."""
+        self.left_over = 0
+        """The reason that `run` has not looked at."""
         vcpu.on_hook_exit = self._hook_server()
 
-    def run(self) -> Outcome:
+    def run(self, seen: int | None = None) -> Outcome | None:
         """Run until the vCPU gives the CPU away, or has had its slice or a kick (RESUME), or the domain ends.
 
-        A crash of the guest is an ending. An exception of ours passes through, its place attached.
+        None: turns have ended and begun without Python (handover.py). Then `left_over` is for the vCPU that
+        runs now, whose `run` is given it as the reason that was `seen`. A crash of the guest is an ending. An
+        exception of ours passes through, its place attached.
         """
         domain, vcpu, handlers = self._domain, self._vcpu, self._domain.wing.handlers
-        exit, enter = vcpu.exit, vcpu.run
+        exit, enter = vcpu.exit, self.enter
         resume = Outcome.RESUME
         try:
             while True:
-                reason = enter()
+                reason = enter() if seen is None else seen
+                seen = None
                 if reason < BUDGET or reason == EVENT_WINDOW:
                     outcome = handlers[reason](domain, vcpu, exit)
                     if outcome is resume:
@@ -61,6 +69,9 @@ class Turn:
                     return outcome
                 if reason == SLICE:
                     return resume
+                if reason >= TURNED:
+                    self.left_over = reason - TURNED
+                    return None
                 outcome = self._stopped(reason)
                 if outcome is not resume or reason == KICK:
                     return outcome

@@ -7,6 +7,7 @@
 #include "types.h"
 #include "full/native/apic_state.h"
 #include "para/native/paging_state.h"
+#include "para/native/turns_state.h"
 
 /* Libraries and the self-test: once a process. 0 or a repair; text in `error` otherwise. */
 int pv_load_unicorn(const char *path, char *error, size_t error_size);
@@ -24,6 +25,11 @@ void pv_close(pv_vcpu *v);
 /* Runs until something needs Python; returns v->exit.reason. Completes the exit before. */
 uint32_t pv_run(pv_vcpu *v);
 void pv_complete(pv_vcpu *v);
+/*
+ * The same, and where a native handler hands the CPU over to another vCPU, that one runs on: t->current is who came back,
+ * for the reason that is returned. With PV_TURNED, Python has to be told of what has happened.
+ */
+uint32_t pv_run_turns(pv_turns *t, pv_vcpu *v);
 
 /* State, valid while the vCPU is stopped or inside an exit. 0 or Unicorn's error. */
 int pv_set_root(pv_vcpu *v, uint64_t root);

@@ -24,10 +24,12 @@ NATIVES(full_syscall);
 NATIVES(full_timer);
 NATIVES(full_transfers);
 NATIVES(para_cpu);
+NATIVES(para_events);
 NATIVES(para_interrupts);
 NATIVES(para_syscall);
 NATIVES(para_transfers);
 NATIVES(para_paging);
+NATIVES(para_power);
 NATIVES(emu_devices);
 
 /* The rooms that offer some, by wing. The emulation lane has the devices of the left wing. */
@@ -61,10 +63,12 @@ static const struct room {
     {"emu", full_timer_natives, &n_full_timer_natives},
     {"emu", emu_devices_natives, &n_emu_devices_natives},
     {"para", para_cpu_natives, &n_para_cpu_natives},
+    {"para", para_events_natives, &n_para_events_natives},
     {"para", para_interrupts_natives, &n_para_interrupts_natives},
     {"para", para_syscall_natives, &n_para_syscall_natives},
     {"para", para_transfers_natives, &n_para_transfers_natives},
     {"para", para_paging_natives, &n_para_paging_natives},
+    {"para", para_power_natives, &n_para_power_natives},
 };
 enum { N_ROOMS = sizeof rooms / sizeof rooms[0] };
 

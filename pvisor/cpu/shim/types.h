@@ -95,6 +95,8 @@ enum pv_device {
     PV_DEVICE_PLATFORM = 9,    /* full/native/platform_state.h */
     PV_DEVICE_DEADLINES = 10,  /* full/native/deadlines_state.h */
     PV_DEVICE_PAGING = 11,     /* para/native/paging_state.h: the vCPU's pv_roots */
+    PV_DEVICE_EVENTS = 12,     /* para/native/events_state.h: the domain's pv_event_table */
+    PV_DEVICE_RUNNER = 13,     /* para/native/turns_state.h: the vCPU's pv_runner */
     PV_DEVICES = 16
 };
 
