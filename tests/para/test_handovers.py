@@ -72,7 +72,8 @@ def run(elf: Path, case: Case, tier: str, without: Sequence[str] = ()) -> Seen:
         config = DomainConfig(
             elf, "para", 4 << 20, cmdline=cmdline, tier=tier, n_vcpus=case.n_vcpus,
             without_natives=tuple(without), max_insns=40_000_000,
-            cap_percent=dict(enumerate(case.caps)).get(index, 0), weight=dict(enumerate(case.weights)).get(index, 256),
+            cap_percent=dict(enumerate(case.caps)).get(index, 0),
+            weight=dict(enumerate(case.weights)).get(index, 256),
         )  # fmt: skip
         return hv.create(config, trace=lambda batch: records.extend(map(fields_of, batch)))
 
