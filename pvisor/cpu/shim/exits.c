@@ -308,8 +308,9 @@ static bool on_invalid(uc_engine *uc, void *user)
     }
     bool vmcall = code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xc1;
     if (vmcall && (in_hypercall_page(e, rip) || (e->v.raw_vmcall && !in_user_code(e)))) {
-        if (rip + 3 != e->block_address + e->block.bytes) {
-            uncredit_from(e, rip);
+        uint64_t linear = linear_of(e, rip);
+        if (linear + 3 != e->block_address + e->block.bytes) {
+            uncredit_from(e, linear);
             e->v.insns++;
         }
         e->v.regs->rip = rip + 3;
