@@ -50,10 +50,15 @@ class PowerRoom:
     """Who sleeps, and for what. `shared` is None where a domain has no shared page: nothing can wake it."""
 
     shared: SharedPage | None = None
-    polls: Any = field(default_factory=lambda: ffi.new("pv_poll[]", MAX_VCPUS))
-    """Which ports each vCPU polls (`pv_poll`), which native handlers know as well."""
+    native: Any = field(default_factory=lambda: ffi.new("pv_poll[]", MAX_VCPUS))
+    """Which ports each vCPU polls, which native handlers know as well."""
+    _polls: list[Any] = field(init=False)
+    """The same, one by one (`pv_poll`)."""
     _timers: dict[int, Timer] = field(default_factory=dict)
     """What else ends a POLL, by vCPU."""
+
+    def __post_init__(self) -> None:
+        self._polls = [self.native[i] for i in range(MAX_VCPUS)]
 
     @property
     def served(self) -> Served:
@@ -91,7 +96,7 @@ class PowerRoom:
         if due_ns and due_ns <= exit.virtual_ns:
             exit.result = ETIME
             return RESUME
-        poll = self.polls[vcpu.vcpu_id]
+        poll = self._polls[vcpu.vcpu_id]
         poll.is_polling, poll.has_timer, poll.n_ports = 1, due_ns != 0, n_ports
         ffi.memmove(poll.ports, data, 4 * n_ports)
         if due_ns:
@@ -103,14 +108,14 @@ class PowerRoom:
     def on_pending(self, domain: Domain, port: int) -> None:
         """A port has become pending: whoever polls it goes on."""
         for vcpu_id in range(len(domain.vcpus)):
-            poll = self.polls[vcpu_id]
+            poll = self._polls[vcpu_id]
             if poll.is_polling and port in ffi.unpack(poll.ports, poll.n_ports):
                 self.forget(vcpu_id)
                 domain.scheduling.wake(vcpu_id)
 
     def forget(self, vcpu_id: int) -> None:
         """It sleeps no more: what it waited for does not matter."""
-        self.polls[vcpu_id].is_polling = 0
+        self._polls[vcpu_id].is_polling = 0
         if self._timers:
             timer = self._timers.pop(vcpu_id, None)
             if timer is not None:
@@ -118,6 +123,6 @@ class PowerRoom:
 
     def _time_over(self, domain: Domain, vcpu_id: int, exit: Exit) -> None:
         del self._timers[vcpu_id]
-        self.polls[vcpu_id].is_polling = 0
+        self._polls[vcpu_id].is_polling = 0
         exit.result = ETIME
         domain.scheduling.wake(vcpu_id)

@@ -10,10 +10,10 @@ it seen each turn itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pvisor.cpu.shim import ffi, lib
-from pvisor.machine.timers import NEVER
 from pvisor.vmm.credit import RATE_LIMIT_NS
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 TURNED: int = lib.PV_TURNED
 """Added to an exit's reason: turns have ended in C, or a vCPU was woken there."""
-_MOST_NS = (1 << 64) - 1
 
 
 class Handovers:
@@ -31,14 +30,16 @@ class Handovers:
         self._turns: Any = ffi.new("pv_turns *", {"rate_limit_ns": RATE_LIMIT_NS})
         self._runners: dict[int, Runner] = {}
         self._n_joined = 0
+        self._n_waiting, self._stop_ns = 0, 0
+        """As they were written to C, which costs more than a look at them."""
 
     def join(self, runner: Runner) -> None:
         """A vCPU comes. What it returns when it is entered may have TURNED added from now on."""
-        native, turns, run_turns = runner.native, self._turns, runner.vcpu.run_turns  # type: ignore[attr-defined]
+        native, turns = runner.native, self._turns
         native.cpu, native.index, native.has_cap = turns, self._n_joined, runner.account.cap_percent != 0
         self._runners[self._n_joined] = runner
         self._n_joined += 1
-        runner.turn.enter = lambda: int(run_turns(turns))
+        runner.turn.enter = partial(runner.vcpu.run_turns, turns)  # type: ignore[attr-defined]
 
     def leave(self, runner: Runner) -> None:
         """It goes: nothing wakes it any more."""
@@ -48,12 +49,15 @@ class Handovers:
 
     def bound(self, n_waiting: int, stop_ns: int) -> None:
         """How many wait for their turn, and until when nothing is due."""
-        self._turns.n_waiting, self._turns.stop_ns = n_waiting, min(stop_ns, _MOST_NS)
+        if n_waiting != self._n_waiting:
+            self._n_waiting = self._turns.n_waiting = n_waiting
+        if stop_ns != self._stop_ns:
+            self._stop_ns = self._turns.stop_ns = stop_ns
 
     def is_due_at(self, due_ns: int) -> None:
-        """Something is due earlier, perhaps."""
-        if due_ns < NEVER:
-            self._turns.stop_ns = min(self._turns.stop_ns, due_ns)
+        """Something is due, and earlier perhaps than all else."""
+        if due_ns < self._stop_ns:
+            self._stop_ns = self._turns.stop_ns = due_ns
 
     # --- what has happened
 

@@ -90,7 +90,7 @@ class _Rooms:
 
     def _let_natives_signal(self) -> None:
         events = self.io.events
-        events.let_natives_signal([vcpu.v for vcpu in self._vcpus], self.io.power.polls)
+        events.let_natives_signal([vcpu.v for vcpu in self._vcpus], self.io.power.native)
         for vcpu in self._vcpus:
             vcpu.runner = ffi.new("pv_runner *", {"vcpu": vcpu.v})
             vcpu.v.device[DEVICE_EVENTS], vcpu.v.device[DEVICE_RUNNER] = events.native, vcpu.runner

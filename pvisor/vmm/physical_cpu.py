@@ -79,7 +79,7 @@ class Member:
             runner.steal_ns += self.cpu.now() - runner.since_ns
         runner.state = VcpuState.DOWN
         if runner.native is not None:
-            runner.native.is_asleep = 0
+            runner.native.is_asleep, runner.native.steal_ns = 0, runner.steal_ns
 
     def times(self, vcpu_id: int) -> VcpuTimes:
         """What a vCPU does, and has done, up to now."""
@@ -220,11 +220,14 @@ class PhysicalCpu:
         """One turn, and those that follow it by handovers."""
         begin_ns = self._now_ns
         runner.vcpu.skip_to(begin_ns)
-        runner.steal_ns += begin_ns - runner.since_ns
+        stolen_ns = begin_ns - runner.since_ns
+        runner.steal_ns += stolen_ns
         runner.member.on_turn(runner.vcpu.vcpu_id, runner.steal_ns)
         runner.state, runner.since_ns = VcpuState.RUNNING, begin_ns
         if runner.native is not None:
-            runner.native.since_ns, runner.native.steal_ns = begin_ns, runner.steal_ns
+            runner.native.since_ns = begin_ns
+            if stolen_ns:
+                runner.native.steal_ns = runner.steal_ns
         self.current, self._preempt_at_ns = runner, NEVER
         try:
             outcome, is_kicked = self._turn()
@@ -372,12 +375,16 @@ class PhysicalCpu:
 
     def _set_slice(self, runner: Runner) -> None:
         """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
-        slice_ns, due_ns = self.queue.slice_ns(runner), runner.member.due_ns
+        slice_ns, mine = self.queue.slice_ns(runner), runner.member
         end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
         end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns, self.limit_ns)
+        stop_ns = self.queue.period_end_ns
         for member in self.members:
-            if member is not runner.member and member.due_ns < end_ns:
-                end_ns = member.due_ns
+            due_ns = member.due_ns
+            if due_ns < stop_ns:
+                stop_ns = due_ns
+            if due_ns < end_ns and member is not mine:
+                end_ns = due_ns
         runner.vcpu.set_slice(None if end_ns == NEVER else end_ns)
         if runner.native is not None:
-            self._handovers.bound(self.queue.n_waiting, min(end_ns, due_ns, self.queue.period_end_ns))
+            self._handovers.bound(self.queue.n_waiting, stop_ns if stop_ns < end_ns else end_ns)

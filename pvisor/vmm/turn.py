@@ -58,12 +58,12 @@ class Turn:
         exit, enter = vcpu.exit, self.enter
         resume = Outcome.RESUME
         try:
+            reason = enter() if seen is None else seen
             while True:
-                reason = enter() if seen is None else seen
-                seen = None
                 if reason < BUDGET or reason == EVENT_WINDOW:
                     outcome = handlers[reason](domain, vcpu, exit)
                     if outcome is resume:
+                        reason = enter()
                         continue
                     exit.outcome = outcome
                     return outcome
@@ -75,6 +75,7 @@ class Turn:
                 outcome = self._stopped(reason)
                 if outcome is not resume or reason == KICK:
                     return outcome
+                reason = enter()
         except DomainCrash as crash:
             exit.outcome = Outcome.STOP
             domain.ending = Ending(EndedBy.CRASH, STATUS_CRASH, str(crash), vcpu.vcpu_id)
