@@ -140,7 +140,7 @@ static void time_read(uint64_t n)
 /* --- 512 entries of a table: one by one, together, and together with the page that each maps used */
 
 #define N_ENTRIES 512
-#define ENTRY_PW  0x8000000000000003ull /* present, writable, no code */
+#define ENTRY_PW  0x8000000000000063ull /* present, writable, accessed, dirty, no code: as kernels do */
 
 /* A table that maps 512 pages, all to the same frame; each change makes it the other of two. */
 static struct remapped {

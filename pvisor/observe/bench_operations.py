@@ -14,7 +14,7 @@ instructions and page walks.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -195,11 +195,12 @@ def run_operations(
     effort: Effort = LONG_EFFORT,
     tier: str = "native",
     operations: Sequence[KernelOperation] = KERNEL_OPERATIONS,
+    each_round: Callable[[], object] = lambda: None,
 ) -> BenchResult:
     """Measure each operation in each mode where it exists. Some seconds.
 
-    Without the lane on this host `emu` is left out. Raises UsageError and BuildError where the guest cannot
-    be built.
+    `each_round` is called in each round, to measure something else in turn with it. Without the lane on this
+    host `emu` is left out. Raises UsageError and BuildError where the guest cannot be built.
     """
     with TemporaryDirectory(prefix="pvisor-bench-") as folder:
         kernels = build_operations(Path(folder))
@@ -215,6 +216,7 @@ def run_operations(
             lane.calibrate(effort.sample_ms)
         rounds = []
         for _ in range(effort.n_rounds):
+            each_round()
             for lane in lanes:
                 lane.take_sample()
             rounds.append(measure_floors(_FLOOR_EFFORT, _FLOORS))

@@ -16,7 +16,7 @@ from statistics import median
 
 from pvisor.toolchain.build import build_guest
 from pvisor.vmm.config import DomainConfig
-from tests.bench.figure import SOURCES, Figure, timed_run
+from tests.bench.figure import NO_LIMIT, SOURCES, Figure, timed_run
 from tests.qemu import pc
 
 OPERATIONS = (
@@ -27,8 +27,6 @@ OPERATIONS = (
     ("8254 tick, idle", 1_000), ("UART: IER, byte, IIR, IER", 10_000),
 )  # fmt: skip
 """By the numbers that devices_guest.c gives them: what it is, and how often at least."""
-NO_LIMIT = float("inf")
-"""Nothing was promised of these."""
 
 
 def build(folder: Path) -> Path:
@@ -72,7 +70,7 @@ def main() -> None:
         for index in asked:
             factor, mode = int(os.environ.get("FACTOR", "1")), os.environ.get("MODE", "full")
             figure = measure(elf, index, mode=mode, factor=factor)
-            ours, theirs = figure.ours_ns, figure.reference_ns
+            ours, theirs = figure.ours, figure.theirs
             print(f"{figure.name:32}{ours:10.0f}{theirs:10.0f}{figure.ratio:8.2f}", flush=True)
 
 

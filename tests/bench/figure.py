@@ -13,35 +13,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvisor.domain.outcome import EndedBy
+from pvisor.observe.bench import Row
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain
+
+NO_LIMIT = float("inf")
+"""Nothing was promised: reported beside what was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Nanoseconds of ours and of the reference; `limit` is the most that ours may be, as a multiple of it."""
+    """Ours and the reference, in `unit`; `limit` is the most that ours may be, as a multiple of it."""
 
     name: str
-    ours_ns: float
-    reference_ns: float
+    ours: float
+    theirs: float
     reference: str
     limit: float
     served_by: str = ""
     """Who served the exits, where that matters: `native` or `python`."""
+    unit: str = "ns"
 
     @property
     def ratio(self) -> float:
         """Ours to the reference."""
-        return self.ours_ns / self.reference_ns
+        return self.ours / self.theirs
 
     def line(self) -> str:
         """One line of a report."""
         verdict = "kept" if self.ratio <= self.limit else "NOT KEPT"
+        limit = "no limit" if self.limit == NO_LIMIT else f"limit {self.limit:.3g}: {verdict}"
         by = f" [{self.served_by}]" if self.served_by else ""
-        return (
-            f"{self.name}{by}: {self.ours_ns:.1f} ns, {self.reference}: {self.reference_ns:.1f} ns, "
-            f"ratio {self.ratio:.2f}, limit {self.limit:g}: {verdict}"
-        )
+        ratio = f"{self.ratio:.2f}" if self.ratio >= 0.1 or not self.ratio else f"{self.ratio:.2g}"
+        ours, theirs = self._measured(self.ours), self._measured(self.theirs)
+        return f"{self.name}{by}: {ours}, {self.reference}: {theirs}, ratio {ratio}, {limit}"
+
+    def _measured(self, value: float) -> str:
+        return f"{value:.1f} ns" if self.unit == "ns" else f"{value:.4g} {self.unit}"
 
 
 def n_samples_asked() -> int:
@@ -53,6 +61,14 @@ def report(figures: Iterable[Figure]) -> None:
     """Print figures, a line each."""
     for figure in figures:
         print(figure.line(), flush=True)
+
+
+def row_of(rows: Iterable[Row], op: str, mode: str) -> Row:
+    """The row of an operation in a mode. Raises LookupError."""
+    for row in rows:
+        if (row.op, row.mode) == (op, mode):
+            return row
+    raise LookupError(f"no row {op} in {mode}")
 
 
 def timed_run(config: DomainConfig) -> tuple[float, RunResult]:

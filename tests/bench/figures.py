@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All the figures that the left wing has promised, each with its limit: `python -m tests.bench.figures`."""
+"""All the figures that the two wings have promised, each with its limit: `python -m tests.bench.figures`."""
 
 from __future__ import annotations
 
-from tests.bench import cli_sti, cr3, fill, paged, system_call, uart
+from tests.bench import (
+    cli_sti,
+    cr3,
+    devices_para,
+    event_trip,
+    fill,
+    hypercall,
+    page_tables,
+    paged,
+    system_call,
+    uart,
+)
 from tests.bench.figure import n_samples_asked, report
 
 
-def main() -> None:
+def left_wing(n_samples: int) -> None:
     """Measure one after the other; reading by ATA PIO has its own script (ata.py)."""
-    n_samples = n_samples_asked()
     report([cli_sti.measure(n_samples)])
     report([system_call.measure(n_samples)])
     report([uart.measure(n_samples)])
@@ -18,5 +28,14 @@ def main() -> None:
     report([paged.measure(n_samples)])
 
 
+def right_wing(n_samples: int) -> None:
+    """Measure one after the other."""
+    report([hypercall.measure(n_samples)])
+    report(event_trip.measure(n_samples))
+    report(page_tables.measure(n_samples))
+    report(devices_para.measure(n_samples))
+
+
 if __name__ == "__main__":
-    main()
+    left_wing(n_samples_asked())
+    right_wing(n_samples_asked())
