@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 /*
- * Wait until something happens. Full: HLT, which an interrupt ends if interrupts are enabled (pv/interrupt.h, where
- * pv_interrupts_wait does both at once). Para: BLOCK. A guest that nothing can wake is ended by pvisor with status 124.
+ * Wait until something happens: to be called with interrupts enabled, or else use pv_interrupts_wait (pv/interrupt.h),
+ * which lets them in for just so long. Full: HLT, which nothing ends while interrupts are disabled. Para: BLOCK, which
+ * enables them, and leaves them so. A guest that nothing can wake is ended by pvisor with status 124.
  */
 void pv_cpu_idle(void);
 
@@ -16,7 +17,7 @@ void pv_cpu_yield(void);
 
 /*
  * Nanoseconds since the start; never goes back. Full: RDTSC, whose rate is 1 GHz under pvisor and another on other
- * machines, where the result counts that machine's ticks. Para: the shared page and the TSC, without a call.
+ * machines, where the result counts that machine's ticks. Para: TIME_GET.
  */
 uint64_t pv_time_ns(void);
 

@@ -5,8 +5,9 @@
  * run, constants can be read, data and free memory can be read and written. Page 0 and the page just below the stack
  * are not mapped, so a null pointer and an overflowing stack fault at once.
  *
- * PV_MODE_FULL or PV_MODE_PARA is defined as 1 while a guest is compiled for that mode. A program that uses only this
- * SDK needs neither.
+ * PV_MODE_FULL, PV_MODE_PARA or PV_MODE_HYBRID is defined as 1 while a guest is compiled for that mode. A program that
+ * uses only this SDK needs none of them. What other headers say of full holds for hybrid, too, but for the console, the
+ * disk and the network, where it is as para. A hybrid guest is run by `pvisor run --mode hybrid`.
  */
 #ifndef PV_START_H
 #define PV_START_H
