@@ -25,9 +25,10 @@ from pvisor.toolchain.build import MODES, build_guest
 def build(sources: tuple[Path, ...], output: Path, mode: str, defines: tuple[str, ...]) -> None:
     """Build a guest from SRC, C (.c) or assembly (.S) files, and the SDK for the mode.
 
-    full: a PC kernel. para: one that asks by hypercall. hybrid: a PC kernel that asks for its I/O, for `pvisor
-    run --mode hybrid`. The same sources build for all modes if they use the SDK only: `#include <pv/console.h>` and its
-    neighbours. The compiler is $PVISOR_CC, or else the first found of gcc, clang and the ziglang wheel.
+    full: a PC kernel. para: one that asks by hypercall. hybrid: a PC kernel that asks for its I/O, for
+    `pvisor run --mode hybrid`. The same sources build for all of them if they use the SDK only, `#include
+    <pv/console.h>` and its neighbours. The compiler is $PVISOR_CC, or else the first found of gcc, clang and
+    the ziglang wheel.
     """
     macros = (define.partition("=") for define in defines)
     values = {name: value if is_given else "1" for name, is_given, value in macros}

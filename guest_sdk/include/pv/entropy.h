@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random bytes, which only a guest of mode para is given: a PC would ask its CPU for them. They are the same in each
+ * Random bytes, which a paravirtual or hybrid guest is given: a PC would ask its CPU for them. They are the same in each
  * run with the same seed (pvisor run --seed), so that runs repeat: good for tests, and for no secret.
  */
 #ifndef PV_ENTROPY_H
