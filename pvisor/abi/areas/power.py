@@ -67,7 +67,8 @@ BLOCK = Hypercall(
     notes=(
         "It sets `upcall_mask` to 0 and looks whether an event is pending in one step, so an event between a "
         "guest's last look and this call is not lost.",
-        "When it returns the upcall has been made. Where no entry is set (UPCALL_SET) it returns at once while "
+        "When it returns the upcall has been made. Where no entry is set (UPCALL_SET) it returns at once "
+        "while "
         "an event is pending: clear `upcall_pending`, and look.",
         "A domain none of whose virtual CPUs can be woken by anything ends: `pvisor run` gives status 124. A "
         "hypervisor without the feature EVENTS has nothing that could wake it.",
