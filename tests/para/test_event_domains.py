@@ -31,7 +31,7 @@ def test_a_header_is_kept(name: str, tier: str, tmp_path: Path) -> None:
 @tiers
 def test_two_domains_play(tier: str, tmp_path: Path) -> None:
     """Each wakes the other a hundred times, and no signal is lost."""
-    elf = build_guest([FOLDER / "pingpong.c"], tmp_path / "guest.elf", "para").path
+    elf = build_guest([FOLDER / "para" / "pingpong.c"], tmp_path / "guest.elf", "para").path
     with Hypervisor() as hv:
         domains = [
             hv.create(DomainConfig(elf, "para", 4 << 20, cmdline=str(domid), tier=tier, max_insns=10_000_000))
