@@ -161,7 +161,8 @@ static void two_spaces(void)
 
 int main(void)
 {
-    pv_trap_set(PV_TRAP_PAGE, fault);
+    if (pv_pages_left() == 0 || pv_trap_set(PV_TRAP_PAGE, fault) != 0)
+        return 1;
     pages();
     one_space();
     run_code();
