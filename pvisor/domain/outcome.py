@@ -18,6 +18,8 @@ class Outcome(IntEnum):
     """It waits for an event."""
     STOP = 3
     """Its domain has ended (`Domain.ending` says how)."""
+    MEET = 4
+    """Its call waits until other physical CPUs have stopped (meeting.py), and is then made again."""
 
 
 RESUME, STOP = Outcome.RESUME, Outcome.STOP

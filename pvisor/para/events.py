@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import cpu as cpu_rows
@@ -20,6 +21,7 @@ from pvisor.abi.layout import pack
 from pvisor.cpu.shim import ffi
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
+from pvisor.domain.meeting import Meeting
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.para.hypercalls import Served
 from pvisor.para.refusal import GuestError, copy_out, invalid, refused
@@ -68,10 +70,39 @@ class HostPort:
         self.on_signal()
 
 
-class EventHub:
-    """The event channels of all domains."""
+class AwayEnd:
+    """The end of a channel that belongs to a domain of another physical CPU, as its sender sees it."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_meeting", "_sender", "_table")
+
+    def __init__(self, meeting: Meeting, sender: int, table: EventTable) -> None:
+        self._meeting = meeting
+        self._sender = sender
+        self._table = table
+
+    def signal(self, port: int) -> None:
+        """It arrives when all clocks stand at the same time."""
+        self._meeting.post(self._sender, partial(self._arrive, port))
+
+    def lose_remote(self, port: int) -> None:
+        """The sender has closed its end, at a meeting."""
+        self._table.lose_remote(port)
+
+    def _arrive(self, port: int) -> None:
+        """A channel that was closed meanwhile had its last signal then."""
+        if self._table.kinds[port] == BOUND and self._table.remote_domids[port] == self._sender:
+            self._table.signal(port)
+
+
+Receiver: TypeAlias = "EventTable | AwayEnd | HostPort"
+"""Who gets what is sent on a port."""
+
+
+class EventHub:
+    """The event channels of all domains. `meeting` says who of them runs side by side."""
+
+    def __init__(self, meeting: Meeting | None = None) -> None:
+        self.meeting = meeting or Meeting()
         self.tables: dict[int, EventTable] = {}
 
     def add(self, domain: Domain, shared: SharedPage) -> EventTable:
@@ -122,7 +153,7 @@ class EventTable:
         self.remote_ports = array("H", bytes(2 * N_PORTS))
         self.virq_ports = array("H", bytes(2 * N_VIRQS * MAX_VCPUS))
         """The port of a virtual IRQ, by `virq * MAX_VCPUS + vcpu_id`; 0: none. All but TIMER use vCPU 0's."""
-        self.receivers: list[EventTable | HostPort | None] = [None] * N_PORTS
+        self.receivers: list[Receiver | None] = [None] * N_PORTS
         """Who gets what is sent on a port, as its `remote_ports`; None where nothing can be sent."""
         self.native: Any = ffi.new("pv_event_table *")
         """What EVENT_SEND in C knows of it."""
@@ -159,7 +190,7 @@ class EventTable:
         self._follow_shared_page()
         self.shared.on_move.append(self._follow_shared_page)
 
-    def set_receiver(self, port: int, receiver: EventTable | HostPort | None) -> None:
+    def set_receiver(self, port: int, receiver: Receiver | None) -> None:
         """Who gets what is sent on a port."""
         self.receivers[port] = receiver
         self.native.receivers[port] = receiver.native if isinstance(receiver, EventTable) else ffi.NULL
@@ -226,6 +257,7 @@ class EventTable:
         remote_domid, remote_port = self._domid(exit.args[0]), exit.args[1]
         if not 0 < remote_port < N_PORTS:
             raise invalid()
+        self._hub.meeting.need_for(domain.domid, remote_domid)
         remote = self._hub.tables.get(remote_domid)
         if remote is None:
             raise refused(errnos.ENOENT)
@@ -234,8 +266,8 @@ class EventTable:
         port = self._new(BOUND)
         self.remote_domids[port], self.remote_ports[port] = remote_domid, remote_port
         remote.kinds[remote_port], remote.remote_ports[remote_port] = BOUND, port
-        self.set_receiver(port, remote)
-        remote.set_receiver(remote_port, self)
+        self.set_receiver(port, self._end_of(remote))
+        remote.set_receiver(remote_port, remote._end_of(self))
         remote.signal(remote_port)
         return port
 
@@ -263,7 +295,10 @@ class EventTable:
 
     def _close(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """EVENT_CLOSE(port)."""
-        self.close_port(self._used(exit.args[0]))
+        port = self._used(exit.args[0])
+        if isinstance(self.receivers[port], AwayEnd):
+            self._hub.meeting.need()
+        self.close_port(port)
         return 0
 
     def _unmask(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
@@ -297,6 +332,12 @@ class EventTable:
         return 0
 
     # --- helpers
+
+    def _end_of(self, table: EventTable) -> EventTable | AwayEnd:
+        """Another domain's table, or one's own, as what this one sends goes there."""
+        meeting, domid = self._hub.meeting, self._domain.domid
+        is_away = meeting.are_apart(domid, table._domain.domid)
+        return AwayEnd(meeting, domid, table) if is_away else table
 
     def _follow_shared_page(self) -> None:
         self.native.shared = self.shared.gpa

@@ -79,12 +79,21 @@ class Grants:
         if n_ops == 0:
             return 0
         ops = bytearray(copy_in(domain, vcpu, gva, n_ops * OP_BYTES))
+        self._meet_for(ops)
         copy_out(domain, vcpu, gva, bytes(ops))  # may it be written? Before anything is copied
         for at in range(0, len(ops), OP_BYTES):
             status = self._copy_one(unpack("pv_grant_copy_op", ops[at : at + OP_BYTES]))
             ops[at + STATUS : at + OP_BYTES] = status.to_bytes(4, "little")
         copy_out(domain, vcpu, gva, bytes(ops))
         return n_ops
+
+    def _meet_for(self, ops: bytearray) -> None:
+        """Raises MustMeetError, before anything is copied, if another CPU may be using one of the frames."""
+        for at in range(0, 0 if self._table.meeting.is_open else len(ops), OP_BYTES):
+            op = unpack("pv_grant_copy_op", ops[at : at + OP_BYTES])
+            for domid in (op["source_domid"], op["dest_domid"]):
+                if domid != SELF:
+                    self._table.meeting.need_for(self._table.domid, domid)
 
     def _copy_one(self, op: dict[str, int]) -> int:
         """One operation's status."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import events, grants
+from pvisor.domain.meeting import Meeting
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.para.refusal import invalid, refused
 
@@ -165,6 +166,7 @@ class GrantTable:
     def __init__(self, hub: GrantHub, domid: int, memory: GuestMemory, frames: FrameHolder,
                  window: Window) -> None:  # fmt: skip
         self.hub = hub
+        self.meeting = hub.meeting
         self.domid = domid
         self.memory = memory
         self._frames = frames
@@ -220,6 +222,7 @@ class GrantTable:
 
     def granted(self, domid: int, gref: int, *, writable: bool) -> Grant:
         """A grant for this domain, of any domain. Raises GuestError: ENOENT, EPERM."""
+        self.meeting.need_for(self.domid, self._real(domid))
         grant = self.hub.table_of(self._real(domid)).find(gref)
         if grant.grantee is not self or (writable and grant.read_only):
             raise refused(errnos.EPERM)
@@ -235,6 +238,7 @@ class GrantTable:
             self._free_slots.give_back(number)
             raise refused(errnos.ENOSPC)
         grant.acquire(writable=writable)
+        self.meeting.tie(self.domid, grant.granter.domid)
         self._slots[number] = Slot(grant, writable)
         return self._frames.open_slot(number, writable=writable)
 
@@ -246,11 +250,16 @@ class GrantTable:
         slot = self._slots.get(number)
         if slot is None:
             raise refused(errnos.ENOENT)
+        self.meeting.need_for(self.domid, slot.grant.granter.domid)
         self._frames.close_slot(number)
         self._window.unmap(number)
         del self._slots[number]
         self._free_slots.give_back(number)
+        self._let_go(slot)
+
+    def _let_go(self, slot: Slot) -> None:
         slot.grant.let_go(writable=slot.writable)
+        self.meeting.untie(self.domid, slot.grant.granter.domid)
 
     def page_of(self, gpa: int) -> memoryview | None:
         """The page behind a mapped slot, for the host's own walks; None where there is none."""
@@ -287,7 +296,7 @@ class GrantTable:
     def close(self) -> None:
         """The domain dies: its mappings go, its grants can be mapped no more. Its engines never run again."""
         for slot in self._slots.values():
-            slot.grant.let_go(writable=slot.writable)
+            self._let_go(slot)
         self._slots.clear()
         for grant in list(self._grants.values()):
             self._forget(grant)
@@ -312,9 +321,10 @@ class HostMapping:
 
 
 class GrantHub:
-    """All domains' grants."""
+    """All domains' grants. `meeting` says who of them runs side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, meeting: Meeting | None = None) -> None:
+        self.meeting = meeting or Meeting()
         self._tables: dict[int, GrantTable] = {}
 
     def add(self, domid: int, memory: GuestMemory, frames: FrameHolder | None = None,

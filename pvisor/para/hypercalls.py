@@ -13,6 +13,7 @@ from pvisor.abi import constants, errnos
 from pvisor.abi.model import CType, Hypercall
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
+from pvisor.domain.meeting import MustMeetError
 from pvisor.domain.outcome import RESUME, Outcome
 from pvisor.para.refusal import GuestError, invalid
 
@@ -53,7 +54,7 @@ class HypercallTable:
             self._table[call.nr] = _checked(call, decide)
 
     def serve(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        """Serve a hypercall by number; -ENOSYS for one that there is not."""
+        """Serve a hypercall by number; -ENOSYS for one that there is not. MEET: serve it again later."""
         number = exit.number
         decide = self._table[number] if number < N_CALLS else None
         if decide is None:
@@ -64,6 +65,8 @@ class HypercallTable:
         except GuestError as error:
             exit.result = error.result
             return RESUME
+        except MustMeetError:
+            return Outcome.MEET
 
 
 def _answering(answer: Answer) -> Decide:

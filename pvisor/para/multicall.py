@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import cpu as cpu_rows
@@ -35,6 +35,8 @@ class MulticallRoom:
     """Makes the calls of a batch through the domain's own table, which is set when the table is made."""
 
     table: HypercallTable | None = None
+    _begun: dict[int, tuple[memoryview, int]] = field(default_factory=dict)
+    """By vCPU: a batch in which a call waits for a meeting (domain/meeting.py), and how many were made."""
 
     @property
     def served(self) -> Served:
@@ -47,14 +49,17 @@ class MulticallRoom:
         gva, n_calls = exit.args[0], exit.args[1]
         if n_calls > MAX:
             raise invalid()
-        raw = copy_in(domain, vcpu, gva, n_calls * ENTRY_BYTES)
-        copy_out(domain, vcpu, gva, raw)
-        words = memoryview(raw).cast("Q")
+        if vcpu.vcpu_id not in self._begun:
+            self._begun[vcpu.vcpu_id] = self._begin(domain, vcpu, gva, n_calls), 0
+        words, n_done = self._begun.pop(vcpu.vcpu_id)
         asked = exit.number, tuple(exit.args)
-        outcome, n_done = RESUME, 0
+        outcome = RESUME
         while outcome is RESUME and n_done < n_calls:
             at = n_done * _WORDS
             outcome = self._make(domain, vcpu, exit, words[at], words[at + 1 : at + 6])
+            if outcome is Outcome.MEET:
+                self._begun[vcpu.vcpu_id] = words, n_done
+                break
             result = exit.result & (1 << 64) - 1
             domain.pointers.copy_out(vcpu, gva + n_done * ENTRY_BYTES + RESULT, result.to_bytes(8, "little"))
             n_done += 1
@@ -63,6 +68,13 @@ class MulticallRoom:
             exit.args[i] = arg
         exit.result = n_done
         return outcome
+
+    @staticmethod
+    def _begin(domain: Domain, vcpu: Vcpu, gva: int, n_calls: int) -> memoryview:
+        """The batch, copied; its results can be written."""
+        raw = copy_in(domain, vcpu, gva, n_calls * ENTRY_BYTES)
+        copy_out(domain, vcpu, gva, raw)
+        return memoryview(raw).cast("Q")
 
     def _make(self, domain: Domain, vcpu: Vcpu, exit: Exit, number: int, args: memoryview) -> Outcome:
         assert self.table is not None

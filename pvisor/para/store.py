@@ -1,96 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The store: small texts by which domains and backends find each other, and the calls about it.
+"""The store: small texts by which domains and backends find each other.
 
 This has no twin: a PC's devices are found by configuration registers (full/pci.py).
 
-    store_tree.py     nodes, paths, rights: what a call does
-    store_watches.py  who is told of it
+    store_tree.py        nodes, paths, rights: what a call does
+    store_operations.py  the calls as things: a transaction makes them again
+    store_watches.py     who is told of a change
+    store_calls.py       the hypercalls
 """
 
 from __future__ import annotations
 
-import hashlib
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 
-from pvisor.abi import errnos
 from pvisor.abi.areas import events
 from pvisor.abi.areas import store as rows
-from pvisor.abi.layout import sizeof, unpack
-from pvisor.cpu.vcpu import Exit, Vcpu
-from pvisor.domain.domain import Domain
-from pvisor.para.hypercalls import Served
-from pvisor.para.refusal import GuestError, copy_in, copy_out, invalid, refused
-from pvisor.para.store_tree import (
-    ALL_RIGHTS,
-    HOMES,
-    HOST,
-    INHERIT,
-    PATH_MAX,
-    Node,
-    Path,
-    Tree,
-    format_path,
-    home_of,
-    parse_path,
-)
-from pvisor.para.store_watches import Change, HostWatches, Watch, Watches
+from pvisor.domain.meeting import Meeting
+from pvisor.para.store_calls import StoreClient
+from pvisor.para.store_operations import Operation, Transaction, attempt, permit, remove, write
+from pvisor.para.store_tree import HOMES, HOST, Node, Path, Tree, format_path, home_of, owner_of, parse_path
+from pvisor.para.store_watches import Change, HostWatches
 
-DOMID_MAX = events.DOMID_MAX.number
-VALUE_MAX, TOKEN_MAX, TRANSACTIONS_MAX, STEPS_MAX = (
-    row.number for row in (rows.VALUE_MAX, rows.TOKEN_MAX, rows.TRANSACTIONS_MAX, rows.STEPS_MAX)
-)
-TRANSACTION_NUMBERS = 0x7FFF_FFFF
-_REQUEST_BYTES = sizeof("pv_store_request")
-
-Step = Callable[[Tree], bytes]
-"""A call on a tree: its answer, or GuestError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A call as it can be made again on another tree. `changed`: the path that it changes, if it does.
-
-    `is_deep`: what is below has changed as well.
-    """
-
-    step: Step
-    changed: Path | None = None
-    is_removal: bool = False
-    is_deep: bool = False
-
-
-@dataclass(slots=True)
-class Transaction:
-    """Calls made on a tree of their own, each with a digest of what it gave."""
-
-    tree: Tree
-    log: list[tuple[Operation, bytes]] = field(default_factory=list)
-
-    def make(self, operation: Operation) -> bytes:
-        """Make a call, and remember it with its result."""
-        if len(self.log) >= STEPS_MAX:
-            raise refused(errnos.ENOSPC)
-        answer, digest = attempt(operation, self.tree)
-        self.log.append((operation, digest))
-        if isinstance(answer, GuestError):
-            raise answer
-        return answer
-
-
-def attempt(operation: Operation, tree: Tree) -> tuple[bytes | GuestError, bytes]:
-    """What a call gives on a tree, and a digest of that, to compare it by."""
-    try:
-        answer = operation.step(tree)
-    except GuestError as error:
-        return error, b"error %d" % error.result
-    return answer, hashlib.blake2b(answer, digest_size=16).digest()
+DOMID_MAX, VALUE_MAX = events.DOMID_MAX.number, rows.VALUE_MAX.number
 
 
 class Store:
-    """The store of a hypervisor, with what its backends may do. Their paths are absolute texts."""
+    """The store of a hypervisor, with what its backends may do. Their paths are absolute texts.
 
-    def __init__(self) -> None:
+    Domains make their calls at the `meeting`. A backend that serves a domain, in that domain's thread, may
+    change what lies in the domain's home at any time: that is seen by nobody else before the meeting.
+    """
+
+    def __init__(self, meeting: Meeting | None = None) -> None:
+        self.meeting = meeting or Meeting()
+        self._changing = threading.Lock()
         self.tree = Tree(Node().with_node(HOMES, Node()))
         self.clients: dict[int, StoreClient] = {}
         self._host_watches = HostWatches()
@@ -108,13 +53,13 @@ class Store:
         if domid in self.clients or not 0 < domid <= DOMID_MAX:
             raise ValueError(f"{domid} is the number of another domain, or of none")
         client = self.clients[domid] = StoreClient(self, domid, raise_event)
-        self.make(_write(HOST, home_of(domid), b""))
+        self.make(write(HOST, home_of(domid), b""))
         return client
 
     def remove(self, domid: int) -> None:
         """The domain has ended: its home goes, with its watches, transactions and rights."""
         del self.clients[domid]
-        self.make(_remove(HOST, home_of(domid)))
+        self.make(remove(HOST, home_of(domid)))
         self.tree.root = self.tree.root.without_rights_of(domid)
 
     def read(self, path: str) -> bytes | None:
@@ -131,14 +76,14 @@ class Store:
         """Write a value, and make the node if need be. Raises ValueError for what is no path, or too long."""
         if len(value) > VALUE_MAX:
             raise ValueError(f"a value has at most {VALUE_MAX} bytes, not {len(value)}")
-        self.make(_write(HOST, _host_path(path), value))
+        self.make(write(HOST, _host_path(path), value))
 
     def delete(self, path: str) -> bool:
         """Remove a node with all below it. False where there is none."""
         place = _host_path(path)
         if self.tree.root.find(place) is None:
             return False
-        self.make(_remove(HOST, place))
+        self.make(remove(HOST, place))
         return True
 
     def permit(self, path: str, domid: int, rights: int) -> None:
@@ -146,7 +91,7 @@ class Store:
         place = _host_path(path)
         if self.tree.root.find(place) is None:
             raise KeyError(path)
-        self.make(_permit(HOST, place, domid, rights))
+        self.make(permit(HOST, place, domid, rights))
 
     def watch(self, path: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call back at each change of a node or below it, with what has changed, and once now.
@@ -168,9 +113,11 @@ class Store:
 
     def make(self, operation: Operation) -> bytes:
         """Make one call on the present tree, and tell of the change."""
-        before = self.tree.root
-        answer = operation.step(self.tree)
-        self._tell(operation, before)
+        with self._changing:
+            before = self.tree.root
+            answer = operation.step(self.tree)
+            change = self._change(operation, before)
+        self._tell(change)
         return answer
 
     def commit(self, transaction: Transaction) -> bool:
@@ -185,196 +132,33 @@ class Store:
                 changes.append((operation, before))
         self.tree.root = trial.root
         for operation, before in changes:
-            self._tell(operation, before)
+            self._tell(self._change(operation, before))
         return True
 
-    def _tell(self, operation: Operation, before: Node) -> None:
+    def _change(self, operation: Operation, before: Node) -> Change | None:
         if operation.changed is None:
-            return
+            return None
         before_it, after_it = Tree(before), Tree(self.tree.root)
-        change = Change(operation.changed, operation.is_removal, operation.is_deep, before_it, after_it)
-        for client in tuple(self.clients.values()):
-            client.watches.tell(change)
+        return Change(operation.changed, operation.is_removal, operation.is_deep, before_it, after_it)
+
+    def _tell(self, change: Change | None) -> None:
+        """Tell everybody; while domains run side by side, only whose home it is, and the others later."""
+        if change is None:
+            return
+        if self.meeting.is_open:
+            self._tell_all_but(None, change)
+            return
+        domid = owner_of(change.path)
+        assert domid is not None, "a backend writes to its guest's home"
+        self.clients[domid].watches.tell(change)
+        self.meeting.post(domid, partial(self._tell_all_but, domid, change))
+
+    def _tell_all_but(self, told: int | None, change: Change) -> None:
+        for domid, client in tuple(self.clients.items()):
+            if domid != told:
+                client.watches.tell(change)
         self._host_watches.tell(change)
 
 
 def _host_path(path: str) -> Path:
     return parse_path(path.encode("ascii"), ())
-
-
-def _write(domid: int, path: Path, value: bytes) -> Operation:
-    def step(tree: Tree) -> bytes:
-        tree.write(domid, path, value)
-        return b""
-
-    return Operation(step, path)
-
-
-def _remove(domid: int, path: Path) -> Operation:
-    def step(tree: Tree) -> bytes:
-        tree.remove(domid, path)
-        return b""
-
-    return Operation(step, path, is_removal=True, is_deep=True)
-
-
-def _permit(domid: int, path: Path, other: int, rights: int) -> Operation:
-    def step(tree: Tree) -> bytes:
-        tree.permit(domid, path, other, rights)
-        return b""
-
-    return Operation(step, path, is_deep=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """struct pv_store_request, copied and checked; `path` is parsed."""
-
-    path: Path
-    value: int
-    value_bytes: int
-    transaction: int
-
-
-class StoreClient:
-    """The store as one domain sees it."""
-
-    def __init__(self, store: Store, domid: int, raise_event: Callable[[], None]) -> None:
-        self._store = store
-        self._domid = domid
-        self._home = home_of(domid)
-        self.watches = Watches(domid, raise_event)
-        self.transactions: dict[int, Transaction] = {}
-        self._last_transaction = 0
-        self.served = Served(answers={
-            rows.STORE_READ: self._read, rows.STORE_WRITE: self._write, rows.STORE_LIST: self._list,
-            rows.STORE_REMOVE: self._remove, rows.STORE_WATCH: self._watch,
-            rows.STORE_UNWATCH: self._unwatch, rows.STORE_NEXT: self._next, rows.STORE_BEGIN: self._begin,
-            rows.STORE_END: self._end, rows.STORE_PERMIT: self._permit,
-        })  # fmt: skip
-
-    # --- the calls
-
-    def _read(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_READ(request): the value's length."""
-        request = self._request(domain, vcpu, exit)
-        operation = Operation(lambda tree: tree.read(self._domid, request.path))
-        return _give(domain, vcpu, request, self._make(request, operation))
-
-    def _list(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_LIST(request): bytes of the names."""
-        request = self._request(domain, vcpu, exit)
-        operation = Operation(lambda tree: tree.names(self._domid, request.path))
-        return _give(domain, vcpu, request, self._make(request, operation))
-
-    def _write(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_WRITE(request)."""
-        request = self._request(domain, vcpu, exit)
-        value = _take(domain, vcpu, request, VALUE_MAX)
-        self._make(request, _write(self._domid, request.path, value))
-        return 0
-
-    def _remove(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_REMOVE(request)."""
-        request = self._request(domain, vcpu, exit)
-        self._make(request, _remove(self._domid, request.path))
-        return 0
-
-    def _permit(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_PERMIT(request, domid, rights)."""
-        other, rights = exit.args[1], exit.args[2]
-        request = self._request(domain, vcpu, exit)
-        if not 0 < other <= DOMID_MAX or other == self._domid or (rights & ~ALL_RIGHTS and rights != INHERIT):
-            raise invalid()
-        self._make(request, _permit(self._domid, request.path, other, rights))
-        return 0
-
-    def _watch(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_WATCH(request)."""
-        self.watches.add(self._watch_of(domain, vcpu, exit))
-        return 0
-
-    def _unwatch(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_UNWATCH(request)."""
-        self.watches.remove(self._watch_of(domain, vcpu, exit))
-        return 0
-
-    def _next(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_NEXT(request): bytes of the event."""
-        request = self._request(domain, vcpu, exit, has_path=False)
-        if request.transaction:
-            raise invalid()
-        event = self.watches.first()
-        if event is None:
-            raise refused(errnos.ENOENT)
-        watch, path = event
-        n_bytes = _give(domain, vcpu, request, format_path(path) + b"\0" + watch[1] + b"\0")
-        self.watches.take(watch)
-        return n_bytes
-
-    def _begin(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_BEGIN(): a transaction."""
-        if len(self.transactions) >= TRANSACTIONS_MAX:
-            raise refused(errnos.ENOSPC)
-        number = self._last_transaction % TRANSACTION_NUMBERS + 1
-        while number in self.transactions:
-            number = number % TRANSACTION_NUMBERS + 1
-        self._last_transaction = number
-        self.transactions[number] = Transaction(Tree(self._store.tree.root))
-        return number
-
-    def _end(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
-        """STORE_END(transaction, commit)."""
-        number, commit = exit.args[0], exit.args[1]
-        if commit > 1:
-            raise invalid()
-        transaction = self.transactions.pop(number, None)
-        if transaction is None:
-            raise refused(errnos.ENOENT)
-        if commit and not self._store.commit(transaction):
-            raise refused(errnos.EAGAIN)
-        return 0
-
-    # --- helpers
-
-    def _request(self, domain: Domain, vcpu: Vcpu, exit: Exit, *, has_path: bool = True) -> Request:
-        """The request, copied once. Raises GuestError (EFAULT, EINVAL)."""
-        asked = unpack("pv_store_request", copy_in(domain, vcpu, exit.args[0], _REQUEST_BYTES))
-        n_bytes = asked["path_bytes"] if has_path else 0
-        if asked["reserved"] or n_bytes > PATH_MAX:
-            raise invalid()
-        if asked["transaction"] and asked["transaction"] not in self.transactions:
-            raise invalid()
-        try:
-            path = parse_path(copy_in(domain, vcpu, asked["path"], n_bytes) if n_bytes else b"", self._home)
-        except ValueError:
-            raise invalid() from None
-        return Request(path, asked["value"], asked["value_bytes"], asked["transaction"])
-
-    def _make(self, request: Request, operation: Operation) -> bytes:
-        if request.transaction:
-            return self.transactions[request.transaction].make(operation)
-        return self._store.make(operation)
-
-    def _watch_of(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Watch:
-        request = self._request(domain, vcpu, exit)
-        token = _take(domain, vcpu, request, TOKEN_MAX)
-        if request.transaction or b"\0" in token:
-            raise invalid()
-        return request.path, token
-
-
-def _take(domain: Domain, vcpu: Vcpu, request: Request, max_bytes: int) -> bytes:
-    """What the guest's value holds. Raises GuestError (EFAULT, EINVAL)."""
-    if request.value_bytes > max_bytes:
-        raise invalid()
-    return copy_in(domain, vcpu, request.value, request.value_bytes) if request.value_bytes else b""
-
-
-def _give(domain: Domain, vcpu: Vcpu, request: Request, answer: bytes) -> int:
-    """Write an answer to the guest's room. Raises GuestError (E2BIG, EFAULT), and then nothing is written."""
-    if len(answer) > request.value_bytes:
-        raise refused(errnos.E2BIG)
-    if answer:
-        copy_out(domain, vcpu, request.value, answer)
-    return len(answer)

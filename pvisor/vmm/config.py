@@ -70,7 +70,7 @@ class DomainConfig:
     cap_percent: int = 0
     """The most of a physical CPU that it gets; 0: all that is left."""
     group: str = ""
-    """Of a Hypervisor with threads: domains of one group can reach each other by events, grants and store."""
+    """Of a Hypervisor with threads: domains of one group share a physical CPU."""
     network: str = ""
     """With `net`: the name of the switch that its card is plugged into, of those of a Hypervisor."""
 

@@ -17,7 +17,7 @@ from pvisor.cpu.shim import ffi, lib
 from pvisor.vmm.credit import RATE_LIMIT_NS
 
 if TYPE_CHECKING:
-    from pvisor.vmm.physical_cpu import Runner
+    from pvisor.vmm.member import Runner
 
 TURNED: int = lib.PV_TURNED
 """Added to an exit's reason: turns have ended in C, or a vCPU was woken there."""

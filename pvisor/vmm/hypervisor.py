@@ -26,9 +26,10 @@ from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.credit import MAX_WEIGHT, MIN_WEIGHT, Account
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER
-from pvisor.vmm.physical_cpu import Member, PhysicalCpu
+from pvisor.vmm.member import Member
+from pvisor.vmm.physical_cpu import PhysicalCpu
 from pvisor.vmm.result import crash_of, drain_traces, gather, watch_operations
-from pvisor.vmm.step import run_apart, run_in_steps
+from pvisor.vmm.step import Joined, run_side_by_side
 from pvisor.vmm.world import World
 
 Trace = Callable[[Sequence[Any]], None]
@@ -105,8 +106,8 @@ class Hypervisor:
     """Runs domains side by side, on one virtual clock, sharing the CPU by credit.
 
     With `n_threads` greater than 1 each group of domains, and each domain without one, has a physical CPU of
-    its own, which that many threads of the host run; domains of different groups reach each other by networks
-    only. `interrupted` is asked when a signal has come.
+    its own, and that many threads of the host run them (step.py). `interrupted` is asked when a signal has
+    come.
     """
 
     def __init__(self, n_threads: int = 1, interrupted: Callable[[], bool] = lambda: False) -> None:
@@ -115,7 +116,11 @@ class Hypervisor:
         self._n_threads = n_threads
         self._interrupted = interrupted
         self._switches: dict[str, Switch] = {}
-        self._islands: dict[str, tuple[PhysicalCpu, World]] = {}
+        self._world = World()
+        self._cpus: dict[str, PhysicalCpu] = {}
+        """By the group that runs there, or the domain."""
+        self._reachable: set[PhysicalCpu] = set()
+        """Those with a domain that others can reach."""
         self._kicking = threading.Lock()
         """No vCPU is closed while one is kicked."""
         self._begun_ns = 0
@@ -149,8 +154,10 @@ class Hypervisor:
             )
         console = console or ConsoleOutput()
         domid = len(self.domains) + 1
-        island = self._island_of(config, domid)
-        cpu, world = self._islands.get(island) or (PhysicalCpu(), World())
+        place = self._place_of(config, domid)
+        world = self._world
+        cpu = self._cpus.get(place) or PhysicalCpu()
+        world.meeting.place(domid, cpu)
         switch = self._switches.get(config.network) or self._new_switch()
         machine = build(config, console, input or NoInput(), domid=domid, switch=switch, world=world)
         try:
@@ -160,7 +167,9 @@ class Hypervisor:
             raise
         domain = HostedDomain(config, console, machine, names)
         self.domains.append(domain)
-        self._islands[island] = cpu, world
+        self._cpus[place] = cpu
+        if config.net or machine.mode in ("para", "hybrid"):
+            self._reachable.add(cpu)
         if config.net:
             self._switches[config.network] = switch
         self._start(domain, machine, cpu, trace)
@@ -169,16 +178,11 @@ class Hypervisor:
     def let_serve(self, backend: HostedDomain, frontend: HostedDomain, folder: str) -> None:
         """Let one domain serve a device of another, `block/0` for instance, in place of the host.
 
-        Both must be able to reach each other. Raises UsageError.
+        Raises UsageError.
         """
-        world = self._islands[self._island_of(frontend.config, frontend.domid)][1]
-        if world is not self._islands[self._island_of(backend.config, backend.domid)][1]:
-            raise UsageError(
-                f"{backend.name} cannot serve {frontend.name}: with threads, give both one group"
-            )
         if not re.fullmatch(r"(block|net)/[0-9]{1,2}", folder):
             raise UsageError(f"{frontend.name}: {folder!r} is no device; give block/0 or net/0, for instance")
-        introduce(world.store, frontend.domid, folder, backend.domid)
+        introduce(self._world.store, frontend.domid, folder, backend.domid)
 
     def run(self) -> None:
         """Run all domains, each to its end. One that crashes leaves the others running.
@@ -189,15 +193,12 @@ class Hypervisor:
         for domain in self.domains:
             if domain.timer is not None and domain.timer.ident is None:
                 domain.timer.start()
-        cpus = [cpu for cpu, _ in self._islands.values()]
+        joined = [cpu for cpu in self._cpus.values() if cpu in self._reachable]
         switches = [one for one in self._switches.values() if isinstance(one, SteppedSwitch)]
-        if self._n_threads == 1:
-            for cpu in cpus:
-                cpu.run()
-        elif switches:
-            run_in_steps(cpus, switches, self._n_threads)
-        else:
-            run_apart(cpus, self._n_threads)
+        if len(joined) < 2 and not switches:
+            joined = []
+        alone = [cpu for cpu in self._cpus.values() if cpu not in joined]
+        run_side_by_side(alone, Joined(joined, self._world.meeting, switches), self._n_threads)
 
     def close(self) -> None:
         """Free everything. What domains printed and did stays readable."""
@@ -209,8 +210,8 @@ class Hypervisor:
 
     # --- parts
 
-    def _island_of(self, config: DomainConfig, domid: int) -> str:
-        """Whose physical CPU a domain gets: one for all, or, with threads, one for each group and loner."""
+    def _place_of(self, config: DomainConfig, domid: int) -> str:
+        """Which physical CPU a domain gets: one for all, or, with threads, one for each group and loner."""
         if self._n_threads == 1:
             return ""
         return f"group {config.group}" if config.group else f"domain {domid}"

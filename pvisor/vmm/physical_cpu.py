@@ -9,119 +9,20 @@ others. So all domains of one physical CPU see one time, and a run repeats to th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.domain import Domain
+from pvisor.domain.meeting import Meeting
 from pvisor.domain.outcome import STATUS_TIME_OVER, EndedBy, Ending, Outcome
-from pvisor.domain.scheduling import VcpuState, VcpuTimes
+from pvisor.domain.scheduling import VcpuState
 from pvisor.machine.timers import NEVER
-from pvisor.vmm.credit import Account, CreditScheduler, Entity
+from pvisor.vmm.credit import Account, CreditScheduler
 from pvisor.vmm.handover import Handovers
+from pvisor.vmm.member import Member, Runner
 from pvisor.vmm.turn import Turn
 
 IDLE = Ending(EndedBy.IDLE, STATUS_TIME_OVER, "the guest waits, and nothing can wake it")
-
-
-@dataclass(slots=True, eq=False)
-class Runner(Entity):
-    """A vCPU that takes turns."""
-
-    member: Member = field(kw_only=True)
-    vcpu: Vcpu = field(kw_only=True)
-    turn: Turn = field(kw_only=True)
-    native: Any = field(kw_only=True, default=None)
-    """Its `pv_runner`, where native handlers may hand the CPU over."""
-    state: VcpuState = VcpuState.DOWN
-    since_ns: int = 0
-    """When it became runnable, or began to run."""
-    run_ns: int = 0
-    steal_ns: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """A domain on a physical CPU; `Domain.scheduling` of it."""
-
-    domain: Domain
-    account: Account
-    cpu: PhysicalCpu
-    on_kick: Callable[[], Ending | None]
-    on_turn: Callable[[int, int], object]
-    deliver: Callable[[Vcpu], None]
-    """`Domain.notify` of the wing, which is made to wake the vCPU as well."""
-    runners: list[Runner] = field(default_factory=list)
-    due_ns: int = NEVER
-    n_unheard: int = 0
-    """Deadlines that came since its last turn and woke nobody, while no vCPU of this CPU could run."""
-    is_viewed: bool = False
-    """Somebody looks at its screen."""
-    on_end: Callable[[], object] = lambda: None
-    """Called when it has ended and takes no more turns."""
-
-    def wake(self, vcpu_id: int) -> None:
-        """A blocked vCPU goes on, whether it has an event or not."""
-        self.cpu.wake(self.runners[vcpu_id])
-
-    def up(self, vcpu_id: int) -> None:
-        """A vCPU that is down takes turns from now on."""
-        runner = self.runners[vcpu_id]
-        if runner.state is VcpuState.DOWN:
-            self.cpu.make_runnable(runner)
-
-    def down(self, vcpu_id: int) -> None:
-        """It takes no more turns; one that runs does so to the end of its exit."""
-        runner = self.runners[vcpu_id]
-        self.cpu.queue.dequeue(runner)
-        if runner.state is VcpuState.RUNNABLE:
-            runner.steal_ns += self.cpu.now() - runner.since_ns
-        runner.state = VcpuState.DOWN
-        if runner.native is not None:
-            runner.native.is_asleep, runner.native.steal_ns = 0, runner.steal_ns
-
-    def times(self, vcpu_id: int) -> VcpuTimes:
-        """What a vCPU does, and has done, up to now."""
-        runner = self.runners[vcpu_id]
-        run_ns, steal_ns, passed_ns = runner.run_ns, runner.steal_ns, self.cpu.now() - runner.since_ns
-        if runner.state is VcpuState.RUNNING:
-            run_ns += passed_ns
-        elif runner.state is VcpuState.RUNNABLE:
-            steal_ns += passed_ns
-        return VcpuTimes(runner.state, run_ns, steal_ns)
-
-    def run_due(self) -> None:
-        """Act for the deadlines that have come, and wake whom that gave an event. Its clocks are right."""
-        self.domain.timers.run_due()
-        self.wake_by_events()
-
-    def wake_by_events(self) -> bool:
-        """Wake the vCPUs that have an event. Does one of its vCPUs wait for its turn then?"""
-        found = False
-        for runner in self.runners:
-            if runner.state is VcpuState.BLOCKED and runner.vcpu.has_event:
-                self.cpu.wake(runner)
-            if runner.state is VcpuState.RUNNABLE:
-                found = True
-        return found
-
-    def catch_up(self) -> None:
-        """Set the clocks of its vCPUs that do not run to the CPU's."""
-        now_ns, current = self.cpu.now(), self.cpu.current
-        for runner in self.runners:
-            if runner is not current:
-                runner.vcpu.skip_to(now_ns)
-
-    @property
-    def can_wake(self) -> bool:
-        """Might a device's signal wake one of its vCPUs?"""
-        for runner in self.runners:
-            if runner.state is VcpuState.BLOCKED:
-                vcpu = runner.vcpu
-                if vcpu.virtual_if or (not vcpu.nmi_blocked and self.domain.has_nmi_source()):
-                    return True
-        return False
 
 
 def _due_ns(domain: Domain) -> int:
@@ -133,6 +34,12 @@ class PhysicalCpu:
     """Runs domains by turns, to the end of each."""
 
     def __init__(self) -> None:
+        self.meeting = Meeting()
+        """With CPUs whose domains can reach those of this one."""
+        self._is_calling = False
+        """Whose turn it is waits for a meeting."""
+        self._ended: list[Member] = []
+        """Domains that have ended, which others must hear of."""
         self.queue = CreditScheduler()
         self.members: list[Member] = []
         self.current: Runner | None = None
@@ -204,20 +111,43 @@ class PhysicalCpu:
         member.domain.notify = lambda vcpu: None
 
     def run(self, limit_ns: int = NEVER) -> None:
-        """Run until every domain has ended, or to a virtual time: then call it again."""
+        """Run until every domain has ended, or to a virtual time, or until it `must_meet`.
+
+        Then it is to be called again. A turn goes on where it was: the stop changes nothing.
+        """
         from pvisor.vmm.waiting import wait
 
         self.limit_ns = limit_ns
-        while self.members and self._now_ns < limit_ns:
+        if self.current is not None:
+            self._go_on()
+        while self.members and self.current is None and not self._ended and self._now_ns < limit_ns:
             runner = self.queue.pick(self._now_ns)
             if runner is not None:
                 assert isinstance(runner, Runner)
-                self._run(runner)
+                self._begin(runner)
+                self._go_on()
             else:
                 wait(self)
 
-    def _run(self, runner: Runner) -> None:
-        """One turn, and those that follow it by handovers."""
+    @property
+    def must_meet(self) -> bool:
+        """Does something wait that concerns domains of other physical CPUs?"""
+        return self._is_calling or bool(self._ended)
+
+    def meet(self) -> None:
+        """All CPUs have stopped, and the meeting is open: do what waits for that."""
+        if self._is_calling:
+            self._is_calling = False
+            assert self.current is not None
+            outcome = self.current.turn.answer()
+            if outcome is not Outcome.RESUME and not (outcome is Outcome.YIELD and self.queue.is_empty):
+                self._end_turn(outcome, is_kicked=False)
+        ended, self._ended = self._ended, []
+        for member in ended:
+            member.on_end()
+
+    def _begin(self, runner: Runner) -> None:
+        """A turn begins."""
         begin_ns = self._now_ns
         runner.vcpu.skip_to(begin_ns)
         stolen_ns = begin_ns - runner.since_ns
@@ -229,12 +159,26 @@ class PhysicalCpu:
             if stolen_ns:
                 runner.native.steal_ns = runner.steal_ns
         self.current, self._preempt_at_ns = runner, NEVER
+
+    def _go_on(self) -> None:
+        """A turn, and those that follow it by handovers, to the end or as far as may be."""
         try:
             outcome, is_kicked = self._turn()
-        finally:
-            runner, self.current = self.current, None
-            assert runner is not None
-            self._now_ns = runner.vcpu.virtual_ns
+        except BaseException:
+            self._leave()
+            raise
+        if outcome is not None:
+            self._end_turn(outcome, is_kicked)
+
+    def _leave(self) -> Runner:
+        """Nobody runs now, but who did."""
+        runner, self.current = self.current, None
+        assert runner is not None
+        self._now_ns = runner.vcpu.virtual_ns
+        return runner
+
+    def _end_turn(self, outcome: Outcome, is_kicked: bool) -> None:
+        runner = self._leave()
         self._charge(runner, self._now_ns - runner.since_ns)
         self._decided(runner, outcome)
         if is_kicked:
@@ -247,8 +191,11 @@ class PhysicalCpu:
         runner.run_ns += ran_ns
         runner.member.n_unheard = 0
 
-    def _turn(self) -> tuple[Outcome, bool]:
-        """A turn to its end, through the deadlines of others; and whether a kick has ended it."""
+    def _turn(self) -> tuple[Outcome | None, bool]:
+        """A turn to its end, through the deadlines of others; and whether a kick has ended it.
+
+        The outcome is None where the turn has only stopped, and will go on.
+        """
         runner = self.current
         assert runner is not None
         while True:
@@ -260,11 +207,16 @@ class PhysicalCpu:
                     seen = runner.turn.left_over
                     runner = self._catch_up_with_handovers()
                 outcome = runner.turn.run(seen)
+            if outcome is Outcome.MEET:
+                self._is_calling = True
+                return None, False
             vcpu = runner.vcpu
             is_kicked = vcpu.exit.reason == ExitReason.KICK
             if outcome is not Outcome.RESUME or is_kicked or vcpu.virtual_ns >= self._turn_end_ns:
                 return outcome, is_kicked
             self._run_others_due()
+            if self._ended or vcpu.virtual_ns >= self.limit_ns:
+                return None, False
 
     def _catch_up_with_handovers(self) -> Runner:
         """Turns have ended and begun, or a vCPU was woken, without Python: who runs now."""
@@ -332,13 +284,18 @@ class PhysicalCpu:
                 runner.state = VcpuState.DOWN
                 if runner.native is not None:
                     self._handovers.leave(runner)
-            member.on_end()
+            if self.meeting.is_open:
+                member.on_end()
+            else:
+                self._ended.append(member)
 
     @property
     def busy_at_ns(self) -> int:
         """When there is something to do here; beyond END_OF_TIME_NS: never, unless somebody outside acts."""
         from pvisor.vmm.waiting import next_due_ns, somebody_can_run
 
+        if self.current is not None:
+            return self.now()
         return self._now_ns if somebody_can_run(self) else max(self._now_ns, next_due_ns(self))
 
     def end_all(self) -> None:
@@ -377,7 +334,8 @@ class PhysicalCpu:
         """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
         slice_ns, mine = self.queue.slice_ns(runner), runner.member
         end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
-        end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns, self.limit_ns)
+        end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns)
+        end_ns = min(end_ns, self.limit_ns)
         stop_ns = self.queue.period_end_ns
         for member in self.members:
             due_ns = member.due_ns

@@ -16,7 +16,7 @@
     modules = ["FILE", "FILE=ARGS"]
     disks = ["disk.img", "other.img,ro"]
     network = "lan"
-    group = "storage"                  # with --threads: who shares events, grants and the store
+    group = "storage"                  # with --threads: those of one group share a physical CPU
     console = "server.log"             # a file; without it, stdout, each line with the domain's name
     seed = 0                           # of its entropy
     served_by = { "block/0" = "disks" }  # devices that another domain serves, not the host

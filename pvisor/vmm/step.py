@@ -1,41 +1,121 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Physical CPUs side by side, each on a thread of the host, in steps of virtual time.
+"""Physical CPUs side by side, on threads of the host.
 
-Each runs to the end of the step by itself. Then all have stopped, and what they sent one another is passed on
-by one thread, in an order that depends on virtual times alone. So a run on threads repeats as any other does.
+Those whose domains nobody can reach run to their end by themselves. The others run in steps of virtual time,
+each up to the end of the step. One that must meet others before stops there, and goes on with the step when
+it has met them (domain/meeting.py). When all have come to the end, what they sent one another is passed on by
+one thread, in an order that depends on virtual times alone. So a run on threads repeats as any other does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
+from pvisor.domain.meeting import Meeting
 from pvisor.machine.clock import END_OF_TIME_NS
 from pvisor.machine.stepped_switch import SteppedSwitch
 from pvisor.vmm.physical_cpu import PhysicalCpu
 
 STEP_NS = 100_000
 
-
-def run_apart(cpus: Sequence[PhysicalCpu], n_threads: int) -> None:
-    """CPUs whose domains share nothing: each to its end."""
-    with ThreadPoolExecutor(n_threads) as pool:
-        for done in [pool.submit(cpu.run) for cpu in cpus]:
-            done.result()
+Work = Callable[[], object]
 
 
-def run_in_steps(cpus: Sequence[PhysicalCpu], switches: Sequence[SteppedSwitch], n_threads: int) -> None:
-    """CPUs whose domains send one another frames. A step that nobody has anything to do in is left out."""
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """CPUs whose domains may reach one another, and by what."""
+
+    cpus: Sequence[PhysicalCpu]
+    meeting: Meeting
+    switches: Sequence[SteppedSwitch]
+
+
+def run_side_by_side(alone: Sequence[PhysicalCpu], joined: Joined, n_threads: int) -> None:
+    """Run all CPUs, with at most so many threads, this one among them. `alone`: those that nobody reaches.
+
+    An exception of ours passes through when every thread has stopped.
+    """
+    with ThreadPoolExecutor(max(1, n_threads - 1)) as pool:
+        helpers = pool if n_threads > 1 else None
+        loners = _begin([cpu.run for cpu in alone], helpers)
+        try:
+            _run_in_steps(joined, helpers)
+            _finish(loners)
+        finally:
+            for future, _ in loners:
+                future.cancel()
+
+
+def _begin(works: Sequence[Work], pool: ThreadPoolExecutor | None) -> list[tuple[Future[object], Work]]:
+    """Let others begin with these; `_finish` takes what they have not come to."""
+    return [(pool.submit(work) if pool is not None else Future(), work) for work in works]
+
+
+def _finish(begun: Sequence[tuple[Future[object], Work]]) -> None:
+    """Do what others have not begun, and wait for the rest. Raises what one of them raised, after all."""
+    errors: list[BaseException] = []
+    for future, work in begun:
+        try:
+            if future.cancel():
+                work()
+            else:
+                future.result()
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _run_in_steps(joined: Joined, pool: ThreadPoolExecutor | None) -> None:
+    """Step after step to the end. A step that nobody has anything to do in is left out."""
+    for cpu in joined.cpus:
+        cpu.meeting = joined.meeting
     step_ns = 0
-    with ThreadPoolExecutor(n_threads) as pool:
-        while left := [cpu for cpu in cpus if cpu.members]:
-            due_ns = min(cpu.busy_at_ns for cpu in left)
-            if due_ns > END_OF_TIME_NS:
-                for cpu in left:
-                    cpu.end_all()
-                break
-            step_ns = max(step_ns, due_ns // STEP_NS * STEP_NS) + STEP_NS
-            for done in [pool.submit(cpu.run, step_ns) for cpu in left]:
-                done.result()
-            for switch in switches:
-                switch.pass_on(step_ns)
+    while left := [cpu for cpu in joined.cpus if cpu.members]:
+        due_ns = min(cpu.busy_at_ns for cpu in left)
+        if due_ns > END_OF_TIME_NS:
+            for cpu in left:
+                cpu.end_all()
+            return
+        step_ns = max(step_ns, due_ns // STEP_NS * STEP_NS) + STEP_NS
+        _step(joined.meeting, left, step_ns, pool)
+        joined.meeting.deliver()
+        for switch in joined.switches:
+            switch.pass_on(step_ns)
+
+
+def _step(
+    meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, pool: ThreadPoolExecutor | None
+) -> None:  # fmt: skip
+    """Let all come to the same virtual time, through the meetings on the way."""
+    while cpus:
+        meeting.is_open = False
+        try:
+            parties = [partial(_run_party, party, step_ns) for party in parties_of(cpus, meeting)]
+            _finish(_begin(parties, pool))
+        finally:
+            meeting.is_open = True
+        callers = [cpu for cpu in cpus if cpu.must_meet]
+        for cpu in sorted(callers, key=PhysicalCpu.now):
+            cpu.meet()
+        cpus = [cpu for cpu in callers if cpu.members]
+
+
+def _run_party(party: Sequence[PhysicalCpu], step_ns: int) -> None:
+    for cpu in party:
+        cpu.run(step_ns)
+
+
+def parties_of(cpus: Sequence[PhysicalCpu], meeting: Meeting) -> list[list[PhysicalCpu]]:
+    """CPUs that have memory in common, together: they take turns. The order is that of `cpus`."""
+    parties = [[cpu] for cpu in cpus]
+    for tie, n_frames in meeting.ties.items():
+        tied = [party for party in parties if n_frames and not tie.isdisjoint(party)]
+        for party in tied[1:]:
+            tied[0] += party
+            parties.remove(party)
+    order = {cpu: i for i, cpu in enumerate(cpus)}
+    return [sorted(party, key=order.__getitem__) for party in parties]

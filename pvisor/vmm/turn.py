@@ -20,6 +20,7 @@ HOOK_STOP, TRACE_FULL, BUDGET, KICK, DEADLINE, EVENT_WINDOW, SLICE = (
     ExitReason.HOOK_STOP, ExitReason.TRACE_FULL, ExitReason.BUDGET, ExitReason.KICK,
     ExitReason.DEADLINE, ExitReason.EVENT_WINDOW, ExitReason.SLICE)  # fmt: skip
 
+MEET = Outcome.MEET
 BUDGET_USED = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest used up its instructions (--max-insns)")
 
 
@@ -65,7 +66,8 @@ class Turn:
                     if outcome is resume:
                         reason = enter()
                         continue
-                    exit.outcome = outcome
+                    if outcome is not MEET:
+                        exit.outcome = outcome
                     return outcome
                 if reason == SLICE:
                     return resume
@@ -77,12 +79,29 @@ class Turn:
                     return outcome
                 reason = enter()
         except DomainCrash as crash:
-            exit.outcome = Outcome.STOP
-            domain.ending = Ending(EndedBy.CRASH, STATUS_CRASH, str(crash), vcpu.vcpu_id)
-            return Outcome.STOP
+            return self._crashed(crash)
         except Exception as error:
             _attach_place(error, domain, vcpu)
             raise
+
+    def answer(self) -> Outcome:
+        """Make the call again that had to wait for a meeting (MEET), and do not enter the guest."""
+        vcpu = self._vcpu
+        try:
+            outcome = self._domain.wing.handlers[vcpu.exit.reason](self._domain, vcpu, vcpu.exit)
+        except DomainCrash as crash:
+            return self._crashed(crash)
+        except Exception as error:
+            _attach_place(error, self._domain, vcpu)
+            raise
+        if outcome is not Outcome.RESUME:
+            vcpu.exit.outcome = outcome
+        return outcome
+
+    def _crashed(self, crash: DomainCrash) -> Outcome:
+        self._vcpu.exit.outcome = Outcome.STOP
+        self._domain.ending = Ending(EndedBy.CRASH, STATUS_CRASH, str(crash), self._vcpu.vcpu_id)
+        return Outcome.STOP
 
     def _stopped(self, reason: int) -> Outcome:
         """The hypervisor wanted its CPU back."""

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pvisor.machine.clock import END_OF_TIME_NS, NS_PER_S
 from pvisor.machine.input_watch import InputWatch
 from pvisor.machine.timers import NEVER
-from pvisor.vmm.physical_cpu import Member, PhysicalCpu
+from pvisor.vmm.member import Member
+from pvisor.vmm.physical_cpu import PhysicalCpu
 
 MAX_DEADLINES_ASLEEP = 50_000
 """After so many deadlines that did not wake a guest, none of its will: a timer that it has masked goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pvisor.domain.meeting import Meeting
 from pvisor.para.events import EventHub
 from pvisor.para.grants import GrantHub
 from pvisor.para.store import Store
@@ -14,6 +15,13 @@ from pvisor.para.store import Store
 class World:
     """The hubs by which domains reach one another."""
 
-    events: EventHub = field(default_factory=EventHub)
-    grants: GrantHub = field(default_factory=GrantHub)
-    store: Store = field(default_factory=Store)
+    meeting: Meeting = field(default_factory=Meeting)
+    events: EventHub = field(init=False)
+    grants: GrantHub = field(init=False)
+    store: Store = field(init=False)
+
+    def __post_init__(self) -> None:
+        """All three go by one rule when domains do not run on one physical CPU."""
+        self.events = EventHub(self.meeting)
+        self.grants = GrantHub(self.meeting)
+        self.store = Store(self.meeting)

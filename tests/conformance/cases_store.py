@@ -20,7 +20,8 @@ from pvisor.abi.errnos import E2BIG, EAGAIN, EEXIST, EFAULT, EINVAL, ENOENT, ENO
 from pvisor.abi.model import Hypercall
 from pvisor.para.events import EventTable
 from pvisor.para.hypercalls import Served
-from pvisor.para.store import Store, StoreClient
+from pvisor.para.store import Store
+from pvisor.para.store_calls import StoreClient
 from tests.conformance.case import U32, At, Case, Data, Peek, ResultOf, Start, Step, Value
 from tests.conformance.cases_events import of_vcpu
 from tests.conformance.rows import C, D

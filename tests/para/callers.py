@@ -17,7 +17,8 @@ from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.para.cpu import ParaWing
 from pvisor.para.events import EventHub, EventTable
 from pvisor.para.shared import SharedPage
-from pvisor.para.store import Store, StoreClient
+from pvisor.para.store import Store
+from pvisor.para.store_calls import StoreClient
 from tests.domain.fakes import MEMORY_BYTES, FakeExit, FakeVcpu
 
 SHARED, REQUEST, PATH, VALUE = 0x1000, 0x2000, 0x3000, 0x4000

@@ -16,6 +16,7 @@ from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.toolchain.build import build_guest
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.hypervisor import HostedDomain, Hypervisor
+from pvisor.vmm.member import Runner
 from pvisor.vmm.physical_cpu import PhysicalCpu
 
 pytestmark = pytest.mark.needs_gcc
@@ -129,14 +130,14 @@ def test_any_of_them_may_be_missing(players: Path, case: Case, without: tuple[st
 def test_turns_are_handed_over_in_c(players: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the tests above would show nothing."""
     n_turns = {"python": 0, "native": 0}
-    begin = PhysicalCpu._run
+    begin = PhysicalCpu._begin
 
     for tier in n_turns:
 
-        def counted(cpu: PhysicalCpu, runner: object, tier: str = tier) -> None:
+        def counted(cpu: PhysicalCpu, runner: Runner, tier: str = tier) -> None:
             n_turns[tier] += 1
-            begin(cpu, runner)  # type: ignore[arg-type]
+            begin(cpu, runner)
 
-        monkeypatch.setattr(PhysicalCpu, "_run", counted)
+        monkeypatch.setattr(PhysicalCpu, "_begin", counted)
         run(players, CASES[2], tier)
     assert n_turns["native"] < n_turns["python"] * 0.9, n_turns

@@ -59,10 +59,3 @@ def test_devices_that_are_none(balloon: Path, folder: str) -> None:
         one, other = hv.create(DomainConfig(balloon)), hv.create(DomainConfig(balloon))
         with pytest.raises(UsageError, match="is no device"):
             hv.let_serve(one, other, folder)
-
-
-def test_who_cannot_reach_the_other_serves_nothing(balloon: Path) -> None:
-    with Hypervisor(n_threads=2) as hv:
-        one, other = hv.create(DomainConfig(balloon)), hv.create(DomainConfig(balloon))
-        with pytest.raises(UsageError, match="give both one group"):
-            hv.let_serve(one, other, "block/0")

@@ -18,6 +18,8 @@ from pvisor.vmm.hypervisor import HostedDomain, Hypervisor
 from pvisor.vmm.step import STEP_NS
 from tests.guests.elves import FOLDER
 
+DEMOS = Path(__file__).parents[2] / "demos"
+
 needs_gcc = pytest.mark.needs_gcc
 MODES = ("full", "para", "hybrid")
 Frames = list[tuple[int, bytes]]
@@ -99,6 +101,79 @@ def test_who_talks_to_nobody_is_as_alone(elves: dict[str, Path], tmp_path: Path)
     alone = [run(1, [one])[0] for one in built]
     assert run(2, built) == alone
     assert run(4, built) == alone
+
+
+@needs_gcc
+@pytest.mark.parametrize("tier", ["native", "python"])
+def test_several_vcpus_are_as_alone_beside_others(tmp_path: Path, tier: str) -> None:
+    """Their turns are cut by the steps, and go on where they were."""
+    two = build_guest(sorted((DEMOS / "04-events").glob("*.c")), tmp_path / "two.elf", "para").path
+    store = build_guest([FOLDER / "sdk" / "store.c"], tmp_path / "store.elf", "para").path
+
+    def run(n_threads: int, *elves: Path) -> list[tuple[object, ...]]:
+        with Hypervisor(n_threads) as hv:
+            for elf in elves:
+                hv.create(DomainConfig(elf, "para", n_vcpus=2, tier=tier, max_insns=50_000_000))
+            hv.run()
+            return [facts(domain) for domain in hv.domains]
+
+    alone = run(1, two)[0]
+    beside = run(3, two, store, two)
+    assert beside == run(2, two, store, two)
+    assert beside[0] == beside[2] == alone
+    assert beside[1][0] == 0
+
+
+@pytest.fixture(scope="module")
+def circle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest that shares signals and pages with others."""
+    return build_guest(
+        [FOLDER / "para" / "circle.c"], tmp_path_factory.mktemp("circle") / "circle.elf", "para"
+    ).path  # fmt: skip
+
+
+def go_round(
+    circle: Path, n_threads: int, groups: Sequence[str], tier: str = "native", max_insns: int = 50_000_000
+) -> tuple[list[tuple[object, ...]], list[bytes]]:
+    """One domain for each group: their facts and traces. Nothing is left in the hubs."""
+    traces = [bytearray() for _ in groups]
+    with Hypervisor(n_threads) as hv:
+        for i, group in enumerate(groups):
+
+            def keep(records: Sequence[Any], into: bytearray = traces[i]) -> None:
+                for record in records:
+                    into += repr((record.virtual_ns, record.rip, record.reason, record.result)).encode()
+
+            words = f"{i + 1} {len(groups)}"
+            config = DomainConfig(circle, "para", cmdline=words, group=group, tier=tier, max_insns=max_insns)
+            hv.create(config, trace=keep)
+        hv.run()
+        world = hv._world
+        assert not world.events.tables and not world.grants._tables and not world.store.clients
+        assert not +world.meeting.ties and world.store.names("/domain") == ()
+        return [facts(domain) for domain in hv.domains], [bytes(trace) for trace in traces]
+
+
+@needs_gcc
+@pytest.mark.parametrize("groups", [("", "", ""), ("pair", "", "pair"), ("", "")], ids=str)
+def test_signals_pages_and_the_store_between_threads(circle: Path, groups: Sequence[str]) -> None:
+    together, _ = go_round(circle, 1, groups)
+    apart, traces = go_round(circle, 2, groups)
+    assert [fact[0] for fact in apart] == [0] * len(groups)
+    assert [fact[1] for fact in apart] == [fact[1] for fact in together], "they print the same"
+    for n_threads in (2, 3, 4):
+        assert go_round(circle, n_threads, groups) == (apart, traces)
+    in_python, python_traces = go_round(circle, 2, groups, "python")
+    assert (python_traces, [fact[:4] for fact in in_python]) == (traces, [fact[:4] for fact in apart])
+
+
+@needs_gcc
+@pytest.mark.parametrize("max_insns", [1_000, 3_000, 5_000, 8_000, 10_000, 12_000, 14_000])
+def test_one_that_ends_in_the_middle_lets_go_at_a_meeting(circle: Path, max_insns: int) -> None:
+    """The others hear of it, or wait for ever and are ended; `go_round` looks at what is left."""
+    found = go_round(circle, 2, ("", "", ""), max_insns=max_insns)
+    assert 124 in [fact[0] for fact in found[0]]
+    assert found == go_round(circle, 3, ("", "", ""), max_insns=max_insns)
 
 
 class Clock:

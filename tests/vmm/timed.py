@@ -13,7 +13,8 @@ from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import Ending
 from pvisor.machine.timers import Timers
 from pvisor.vmm.credit import Account
-from pvisor.vmm.physical_cpu import Member, PhysicalCpu
+from pvisor.vmm.member import Member
+from pvisor.vmm.physical_cpu import PhysicalCpu
 from tests.domain.fakes import FakeExit, FakeVcpu, para_domain
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000

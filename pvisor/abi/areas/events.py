@@ -206,6 +206,8 @@ EVENT_SEND = Hypercall(
         "lets one in; it wakes from BLOCK.",
         "All that the caller wrote to memory before the call is seen by a receiver that has seen the bit.",
         "It never waits for the receiver.",
+        "Where domains run side by side (`pvisor up --threads`), a signal to one of another physical CPU "
+        "arrives when their clocks meet: at most 100 microseconds of virtual time after the call.",
     ),
     feature=EVENTS,
     replaces="a write to a device's register, which is a trap each time; between machines, a network",
