@@ -36,15 +36,14 @@ class VcpusRoom:
     def vcpu_up(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """VCPU_UP(vcpu_id, context): 0."""
         vcpu_id = exit.args[0]
-        raw = copy_in(domain, vcpu, exit.args[1], sizeof("pv_vcpu_context"))
         new = _vcpu_of(domain, vcpu_id)
-        context = unpack("pv_vcpu_context", raw)
+        if domain.scheduling.times(vcpu_id).state is not VcpuState.DOWN:
+            raise refused(errnos.EBUSY)
+        context = unpack("pv_vcpu_context", copy_in(domain, vcpu, exit.args[1], sizeof("pv_vcpu_context")))
         if not (may_be_entered(context["rip"]) and may_be_entered(context["rsp"])):
             raise invalid()
         if context["reserved"]:
             raise invalid()
-        if domain.scheduling.times(vcpu_id).state is not VcpuState.DOWN:
-            raise refused(errnos.EBUSY)
         self.begin(new, vcpu)
         new.regs.rip = context["rip"]
         new.regs.gpr[RSP], new.regs.gpr[RDI] = context["rsp"], context["argument"]

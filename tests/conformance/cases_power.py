@@ -99,6 +99,8 @@ CASES: tuple[Case, ...] = (
     up("with-no-stack", INVALID, rsp=1 << 63),
     up("with-reserved", INVALID, reserved=1),
     up("from-nowhere", FAULT, at=At(D)),
+    up("of-none-from-nowhere", NONE, vcpu_id=2, at=At(D)),
+    up("of-itself-from-nowhere", BUSY, vcpu_id=0, at=At(D)),
     up("from-the-end", FAULT, at=At(D - 8)),
     up("from-what-is-read-only", INVALID, at=At(C)),
     Case("vcpu-up-and-down", (
