@@ -104,6 +104,9 @@ def read_setup(path: Path) -> Setup:
     names = {network.name for network in networks}
     for domain in domains:
         for folder, backend in domain.served_by.items():
+            if backend == domain.config.name:
+                where = f"{path}: [domain.{backend}] served_by"
+                raise UsageError(f"{where} {folder!r}: a domain does not serve itself")
             if backend not in (other.config.name for other in domains):
                 where = f"{path}: [domain.{domain.config.name}] served_by"
                 raise UsageError(f"{where} {folder!r}: there is no [domain.{_line(backend)}]")
@@ -137,12 +140,14 @@ class _Table:
     name: str
     rest: Mapping[str, object]
     _left: dict[str, object] = field(init=False)
+    _asked: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._left = dict(self.rest)
 
     def take(self, key: str, default: _T, read: Callable[[object], _T], form: str) -> _T:
         """A key's value, or the default. `read` raises ValueError or TypeError for one that will not do."""
+        self._asked.append(key)
         if key not in self._left:
             return default
         value = self._left.pop(key)
@@ -162,7 +167,7 @@ class _Table:
     def end(self) -> None:
         """Nothing may be left."""
         for key in self._left:
-            raise UsageError(f"{self.where(key)}: is not known")
+            raise UsageError(f"{self.where(key)}: is not known; there are {', '.join(self._asked)}")
 
 
 def _line(text: str) -> str:
