@@ -181,7 +181,9 @@ def _lock(path: Path, fd: int, *, exclusive: bool) -> None:
             fcntl.fcntl(fd, command, struct.pack("@hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise UsageError(f"--disk {path}: in use by another machine, which has it locked") from None
+            raise UsageError(
+                f"--disk {path}: in use by another machine or domain, which has it locked"
+            ) from None
         raise UsageError(f"--disk {path}: cannot be locked ({_words(error)})") from None
 
 
