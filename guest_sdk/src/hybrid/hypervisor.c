@@ -6,6 +6,7 @@
 #include <pv/hypercall.h>
 #include <pv/power.h>
 
+#include "../full/io.h"
 #include "../full/uart.h"
 #include "../para/event.h"
 
@@ -37,6 +38,14 @@ static bool is_pvisor(void)
            found[3] == PV_CPUID_SIGNATURE_EDX;
 }
 
+/* To a PC's serial port, whose state does not matter: a line that nobody reads does no harm. */
+static _Noreturn void refuse(void)
+{
+    for (const char *c = "no pvisor here: this kernel is for pvisor run --mode hybrid\n"; *c; c++)
+        out8(0x3f8, (uint8_t)*c);
+    pv_exit(1);
+}
+
 /* In the place of the UART, which a PC would program here. */
 void pv_console_start(void)
 {
@@ -44,7 +53,7 @@ void pv_console_start(void)
     if (is_pvisor())
         cpuid(PV_CPUID_VERSION, found);
     if (found[2] == 0)
-        pv_exit(1); /* there is no console through which to complain */
+        refuse();
     for (uint32_t i = 0; i < found[1] && i < PV_HYPERCALL_PAGES; i++)
         write_msr(found[2], ((uintptr_t)pv_hypercall_pages + i * PV_PAGE_BYTES) | i);
     pv_hypercall_page = pv_hypercall_pages;
