@@ -6,7 +6,7 @@ from __future__ import annotations
 from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL, ENOENT, ENOSPC, ENOSYS, EPERM
 from pvisor.abi.features import GRANT_MAP as GRANT_MAP_FEATURE
 from pvisor.abi.features import GRANTS
-from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_out, u32, u64
+from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_inout, gva_out, u32, u64
 
 GROUP = "Grants"
 
@@ -169,7 +169,7 @@ GRANT_COPY = Hypercall(
     name="GRANT_COPY",
     summary="Copy between frames that are one's own or granted, without a mapping.",
     args=(
-        gva_out("ops", "the operations, read; the `status` of each is written", struct="pv_grant_copy_op"),
+        gva_inout("ops", "the operations; the `status` of each is written", struct="pv_grant_copy_op"),
         u32("n_ops", "how many"),
     ),
     result="how many operations were tried: the lesser of `n_ops` and `PV_GRANT_COPY_MAX`",
