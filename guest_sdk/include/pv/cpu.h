@@ -17,7 +17,8 @@ void pv_cpu_yield(void);
 
 /*
  * Nanoseconds since the start; never goes back. Full: RDTSC, whose rate is 1 GHz under pvisor and another on other
- * machines, where the result counts that machine's ticks. Para: TIME_GET.
+ * machines, where the result counts that machine's ticks. Para: RDTSC and the
+ * shared page, without a call.
  */
 uint64_t pv_time_ns(void);
 
