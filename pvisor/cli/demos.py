@@ -21,7 +21,11 @@ def demos() -> None:
     table.add_column("name", no_wrap=True)
     table.add_column("about")
     table.add_column("modes", no_wrap=True)
-    table.add_column("folder", overflow="fold")
-    for demo in list_demos():
-        table.add_row(demo.name, Text(demo.title()), ", ".join(demo.modes), Text(str(demo.folder)))
-    Console(highlight=False).print(table)
+    table.add_column("folder", no_wrap=True)
+    found = list_demos()
+    for demo in found:
+        table.add_row(demo.name, Text(demo.title()), ", ".join(demo.modes), Text(demo.folder.name))
+    console = Console(highlight=False)
+    console.print(table)
+    if found:
+        console.print(Text(f"The folders are in {found[0].folder.parent}"), soft_wrap=True)

@@ -16,6 +16,7 @@ from pvisor.abi.layout import layout_of
 from pvisor.abi.model import Struct
 from pvisor.abi.structs import STRUCTS
 from pvisor.cli import COMMANDS, cli
+from pvisor.toolchain.demos import find_demo
 from tests.cli.support import Pvisor
 from tests.guests import elves
 from tests.guests.shelf import Shelf
@@ -127,6 +128,8 @@ def test_demos(pvisor: Pvisor) -> None:
     assert re.search(r"hello .* full, para, hybrid ", said.out)
     assert re.search(r"sensitive .* full +│", said.out)
     assert re.search(r"driver-domain .* para +│", said.out)
+    assert f"The folders are in {find_demo('hello').folder.parent}\n" in said.out, "on one line, to be copied"
+    assert "│ 08-driver-domain │" in said.out
 
 
 def test_abi_overview(pvisor: Pvisor) -> None:
