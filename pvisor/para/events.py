@@ -322,8 +322,9 @@ class EventTable:
 
     def _set_vcpu(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """EVENT_VCPU(port, vcpu_id)."""
+        vcpu_id = self._vcpu_id(exit.args[1])
         port = self._used(exit.args[0])
-        vcpu_id, kind = self._vcpu_id(exit.args[1]), self.kinds[port]
+        kind = self.kinds[port]
         if kind == IPI or (kind == VIRQ and self.virqs[port] == VIRQ_TIMER):
             raise invalid()
         self.vcpu_ids[port] = vcpu_id

@@ -181,8 +181,8 @@ class GrantTable:
 
     def create(self, domid: int, gpa: int, *, read_only: bool) -> Grant:
         """Grant a frame to a domain. Raises GuestError: EINVAL, ENOENT, EBUSY, ENOSPC."""
-        grantee = None if domid == HOST else self.hub.table_of(self._real(domid))
         gfn = self.own_frame(gpa)
+        grantee = None if domid == HOST else self.hub.table_of(self._real(domid))
         if len(self._grants) == MAX_GRANTS:
             raise refused(errnos.ENOSPC)
         self._frames.hold(gfn, writable=not read_only)

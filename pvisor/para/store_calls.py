@@ -90,9 +90,9 @@ class StoreClient:
     def _permit(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> int:
         """STORE_PERMIT(request, domid, rights)."""
         other, rights = exit.args[1], exit.args[2]
-        request = self._request(domain, vcpu, exit)
         if not 0 < other <= DOMID_MAX or other == self._domid or (rights & ~ALL_RIGHTS and rights != INHERIT):
             raise invalid()
+        request = self._request(domain, vcpu, exit)
         self._make(request, permit(self._domid, request.path, other, rights))
         return 0
 

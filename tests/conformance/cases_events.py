@@ -184,6 +184,7 @@ CASES: tuple[Case, ...] = (
         Step(EVENT_ALLOC, (HOST,), 1), Step(EVENT_VCPU, (1, 0)),
         Step(EVENT_BIND_VIRQ, (CONSOLE, 0), 2), Step(EVENT_VCPU, (2, 0)),
         Step(EVENT_VCPU, (1, 16), -EINVAL.number), Step(EVENT_VCPU, (2, U32), -EINVAL.number),
+        Step(EVENT_VCPU, (9, 16), -EINVAL.number), Step(EVENT_VCPU, (9, 0), -ENOENT.number),
         Step(EVENT_BIND_IPI, (0,), 3), Step(EVENT_VCPU, (3, 0), -EINVAL.number),
         Step(EVENT_BIND_VIRQ, (TIMER, 0), 4), Step(EVENT_VCPU, (4, 0), -EINVAL.number),
     )),

@@ -72,6 +72,10 @@ CASES: tuple[Case, ...] = (
         Step(CREATE, (SELF, Start("root_table"), 0), _BUSY),
         Step(CREATE, (SELF, Start("root_table"), RO), None),
     )),
+    Case("grant-wrong-in-two-ways", (
+        Step(CREATE, (FOREIGN, Gpa(1), 0), _INVAL), Step(CREATE, (FOREIGN, Frame(0), 2), _INVAL),
+        Step(MAP, (FOREIGN, 1, 2), _INVAL), Step(MAP, (FOREIGN, 1, 0), _NOENT),
+    )),
     Case("grant-mapped", (
         _CREATE, Step(MAP, (SELF, ResultOf(0), 0), WINDOW), Step(REVOKE, (ResultOf(0),), _BUSY),
         Step(MAP, (SELF, ResultOf(0), RO), WINDOW + 0x1000), Step(STATUS, (ResultOf(0), INFO)),

@@ -193,6 +193,7 @@ CASES: tuple[Case, ...] = (
         *(fails(call, "/domain/3/x", EPERM.number)
           for call in (STORE_READ, STORE_WRITE, STORE_LIST, STORE_REMOVE, STORE_PERMIT)),
         fails(STORE_PERMIT, "/", EPERM.number),
+        *(Step(STORE_PERMIT, (At(D), *more), -EINVAL.number) for more in ((0, READ), (1, READ), (2, 8))),
         fails(STORE_READ, "/nothing", ENOENT.number), fails(STORE_READ, "/domain/x", ENOENT.number),
     )),
     Case("store-home-is-full", (
