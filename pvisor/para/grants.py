@@ -21,6 +21,8 @@ from pvisor.para.refusal import invalid, refused
 
 WINDOW, N_SLOTS = grants.WINDOW.number, grants.SLOTS.number
 MAX_GRANTS = grants.MAX_GRANTS.number
+MAX_MAPPED = 1 << 14
+"""Most slots of all domains together. Each may cost the host two mappings, of which Linux gives 65,530."""
 READ_ONLY = grants.READ_ONLY.number
 HOST, SELF = events.DOMID_HOST.number, events.DOMID_SELF.number
 
@@ -231,6 +233,8 @@ class GrantTable:
     def map(self, domid: int, gref: int, *, writable: bool) -> int:
         """Map a grant; the GPA of its slot. Raises GuestError: ENOENT, EPERM, ENOSPC."""
         grant = self.granted(domid, gref, writable=writable)
+        if self.hub.n_mapped >= MAX_MAPPED:
+            raise refused(errnos.ENOSPC)
         number = self._free_slots.take()
         if number is None:
             raise refused(errnos.ENOSPC)
@@ -265,6 +269,11 @@ class GrantTable:
         """The page behind a mapped slot, for the host's own walks; None where there is none."""
         slot = self._slots.get(gpa - WINDOW >> 12)
         return None if slot is None else slot.grant.memory.view(slot.grant.gpa, PAGE_BYTES)
+
+    @property
+    def n_mapped(self) -> int:
+        """How many slots are used."""
+        return len(self._slots)
 
     # --- both
 
@@ -343,6 +352,11 @@ class GrantHub:
         table = self._tables.pop(domid, None)
         if table is not None:
             table.close()
+
+    @property
+    def n_mapped(self) -> int:
+        """How many slots are used, of all domains."""
+        return sum(table.n_mapped for table in tuple(self._tables.values()))
 
     def table_of(self, domid: int) -> GrantTable:
         """A living domain's. Raises GuestError (ENOENT)."""

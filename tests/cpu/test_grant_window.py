@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +39,8 @@ def other() -> GuestMemory:
     return memory
 
 
+def n_host_mappings() -> int:
+    return len(Path("/proc/self/maps").read_text().splitlines())
 
 
 def code(rig: Rig, *parts: bytes) -> None:
@@ -153,3 +158,31 @@ def test_a_closed_vcpu_is_passed_over(rig: Rig, other: GuestMemory) -> None:
     gone.close()
     window.unmap(0)
     assert rig.vcpu.copy_in(GVA, 1) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_slot_costs_the_host_one_mapping_however_many_vcpus_there_are(rig: Rig, other: GuestMemory) -> None:
+    more = [UnicornVcpu(rig.memory, rig.frames, vcpu_id) for vcpu_id in range(1, 16)]
+    window = GrantWindow([rig.vcpu, *more])
+    window.map(0, other, 0, writable=True)
+    before = n_host_mappings()
+    for slot in range(1, 128):
+        window.map(slot, other, slot * 2 % 256 * PAGE_BYTES, writable=True)
+    assert n_host_mappings() - before < 2 * 128
+    for slot in range(128):
+        window.unmap(slot)
+    assert n_host_mappings() <= before + 1
+    for vcpu in more:
+        vcpu.close()
+
+
+def test_the_window_lives_as_long_as_one_who_sees_it(rig: Rig, other: GuestMemory) -> None:
+    second = UnicornVcpu(rig.memory, rig.frames, 1)
+    second.set_root(rig.root)
+    window = GrantWindow([rig.vcpu, second])
+    assert window.map(0, other, THERE, writable=True)
+    rig.map(GVA, WINDOW, AS_DATA)
+    second.close()
+    del window
+    gc.collect()
+    assert rig.vcpu.copy_in(GVA, 5) == b"other"

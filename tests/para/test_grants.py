@@ -154,6 +154,18 @@ def test_tables_are_bounded(world: World) -> None:
     assert two.table.counts["slots"] == SLOTS == one.table.counts["writers"]
 
 
+def test_all_windows_together_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pvisor.para.grants.MAX_MAPPED", 3)
+    gref = world.one.create(2, FRAME)
+    other = world.one.create(3, FRAME)
+    slots = [world.two.map(1, gref), world.two.map(1, gref), world.three.map(1, other)]
+    assert world.two.map(1, gref) == world.three.map(1, other) == _NOSPC
+    assert world.three.unmap(slots[2]) == 0
+    assert world.two.map(1, gref) == WINDOW + 2 * PAGE_BYTES
+    world.hub.remove(2)
+    assert world.three.map(1, other) == WINDOW + PAGE_BYTES
+
+
 def test_a_host_that_gives_no_room_is_a_full_window(world: World) -> None:
     class Full:
         def map(self, slot: int, memory: GuestMemory, gpa: int, *, writable: bool) -> bool:

@@ -87,11 +87,17 @@ int pv_copy_in(pv_vcpu *v, uint64_t gva, void *into, uint64_t n_bytes);
 int pv_copy_out(pv_vcpu *v, uint64_t gva, const void *from, uint64_t n_bytes);
 
 /*
- * A page of another domain at a slot of the grant window, free until then; `page` is its host address, in memory
- * that the host shares between processes (MAP_SHARED). 0, or -1: the host does not allow it, nothing has changed.
+ * The grant window of a domain (grants.c): made (NULL: no memory), shown to each of its vCPUs, and let go. `map` puts a
+ * page of another domain at a slot, free until then; `page` is its host address, in memory that the host shares
+ * between processes (MAP_SHARED). 0, or -1: the host does not allow it, nothing has changed. `unmap` empties a slot: 1 if
+ * something was there; then the TLBs of all vCPUs must be flushed, for an entry that mapped it may be in them still.
  */
-int pv_map_grant(pv_vcpu *v, uint32_t slot, void *page, int writable);
-void pv_unmap_grant(pv_vcpu *v, uint32_t slot);
+typedef struct pv_grants pv_grants;
+pv_grants *pv_open_grants(void);
+void pv_close_grants(pv_grants *g);
+int pv_show_grants(pv_vcpu *v, pv_grants *g);
+int pv_map_grant(pv_grants *g, uint32_t slot, void *page, int writable);
+int pv_unmap_grant(pv_grants *g, uint32_t slot);
 
 /*
  * The emulation lane (pvisor/emu/native): a vCPU whose guest runs at CPL 0 of the engine's CPU, entered in 32-bit

@@ -92,7 +92,7 @@ struct engine {
 
     uint8_t *ram, *hv;         /* host addresses of guest RAM and of the hypervisor's frames */
     uint64_t ram_bytes, hv_bytes;
-    struct grants *grants;     /* NULL until there is one (grants.c) */
+    struct pv_grants *grants;  /* NULL until there is one (grants.c) */
 
     uint64_t epoch;            /* changes whenever an address may hold other code */
     uint64_t last_epoch;       /* the latest that was given out */

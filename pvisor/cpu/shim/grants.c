@@ -2,10 +2,11 @@
 /*
  * Frames that other domains have granted, in the window of engine-physical addresses that is kept for them.
  *
- * The engine is given the whole window once, as one range of host memory. Slots change behind it: the host's kernel
- * puts the granted page there as well (mremap(2): an old size of 0 makes a second mapping of shared memory). To map
- * each page into the engine by itself would cost 8 us with 64 of them and more than 1 ms with 1000 (2.1.4), because the
- * engine builds its map of all ranges anew each time.
+ * Each engine of a domain is given the whole window once, as one range of host memory, and all share that range. Slots
+ * change behind it: the host's kernel puts the granted page there as well (mremap(2): an old size of 0 makes a second
+ * mapping of shared memory). To map each page into the engine by itself would cost 8 us with 64 of them and more than
+ * 1 ms with 1000 (2.1.4), because the engine builds its map of all ranges anew each time. And a range for each engine
+ * would cost the host a mapping for each slot and engine, of which it gives a process 65,530 (Linux's max_map_count).
  */
 #define _GNU_SOURCE
 #include "api.h"
@@ -18,8 +19,9 @@
 enum { WINDOW_BYTES = PV_GRANT_SLOTS * PAGE_BYTES };
 enum { READ = 1, WRITE = 2 };
 
-struct grants {
+struct pv_grants {
     uint8_t *window;                 /* its host address */
+    uint32_t n_users;                /* engines, and who has opened it */
     uint8_t rights[PV_GRANT_SLOTS];  /* 0: nothing is there */
 };
 
@@ -27,43 +29,54 @@ struct grants {
 uint8_t *granted_page(struct engine *e, uint64_t physical, bool write)
 {
     uint64_t offset = physical - PV_GRANT_WINDOW;
-    struct grants *g = e->grants;
+    pv_grants *g = e->grants;
     if (likely(offset >= WINDOW_BYTES) || !g || !(g->rights[offset / PAGE_BYTES] & (write ? WRITE : READ)))
         return NULL;
     return g->window + offset;
 }
 
-static bool open_window(struct engine *e)
+pv_grants *pv_open_grants(void)
 {
-    if (e->grants)
-        return true;
-    struct grants *g = calloc(1, sizeof *g);
+    pv_grants *g = calloc(1, sizeof *g);
     if (!g)
-        return false;
+        return NULL;
     g->window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (g->window == MAP_FAILED) {
         free(g);
-        return false;
+        return NULL;
     }
-    if (unicorn.mem_map_ptr(e->uc, PV_GRANT_WINDOW, WINDOW_BYTES, UC_PROT_ALL, g->window)) {
-        munmap(g->window, WINDOW_BYTES);
-        free(g);
-        return false;
-    }
-    e->grants = g;
-    return true;
+    g->n_users = 1;
+    return g;
 }
 
-int pv_map_grant(pv_vcpu *v, uint32_t slot, void *page, int writable)
+void pv_close_grants(pv_grants *g)
+{
+    if (!g || --g->n_users)
+        return;
+    munmap(g->window, WINDOW_BYTES);
+    free(g);
+}
+
+int pv_show_grants(pv_vcpu *v, pv_grants *g)
 {
     struct engine *e = (struct engine *)v;
-    if (e->lane || slot >= PV_GRANT_SLOTS || !open_window(e))
+    if (e->grants == g)
+        return 0;
+    if (e->lane || e->grants || unicorn.mem_map_ptr(e->uc, PV_GRANT_WINDOW, WINDOW_BYTES, UC_PROT_ALL, g->window))
+        return -1;
+    g->n_users++;
+    e->grants = g;
+    return 0;
+}
+
+int pv_map_grant(pv_grants *g, uint32_t slot, void *page, int writable)
+{
+    if (slot >= PV_GRANT_SLOTS)
         return -1;
 #ifdef __linux__
-    void *there = e->grants->window + slot * PAGE_BYTES;
-    if (mremap(page, 0, PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, there) == MAP_FAILED)
+    if (mremap(page, 0, PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, g->window + slot * PAGE_BYTES) == MAP_FAILED)
         return -1;
-    e->grants->rights[slot] = READ | (writable ? WRITE : 0);
+    g->rights[slot] = READ | (writable ? WRITE : 0);
     return 0;
 #else
     (void)page, (void)writable;
@@ -71,23 +84,19 @@ int pv_map_grant(pv_vcpu *v, uint32_t slot, void *page, int writable)
 #endif
 }
 
-/* An entry that mapped the slot may be in the TLB still, with rights that the slot's next page does not give. */
-void pv_unmap_grant(pv_vcpu *v, uint32_t slot)
+int pv_unmap_grant(pv_grants *g, uint32_t slot)
 {
-    struct grants *g = ((struct engine *)v)->grants;
-    if (!g || slot >= PV_GRANT_SLOTS || !g->rights[slot])
-        return;
+    if (slot >= PV_GRANT_SLOTS || !g->rights[slot])
+        return 0;
     g->rights[slot] = 0;
-    pv_flush_tlb(v);
     /* Should this fail, the page stays where nothing leads: no entry maps it, and the next one takes its place. */
     (void)!mmap(g->window + slot * PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return 1;
 }
 
 void close_grants(struct engine *e)
 {
-    if (e->grants)
-        munmap(e->grants->window, WINDOW_BYTES);
-    free(e->grants);
+    pv_close_grants(e->grants);
     e->grants = NULL;
 }
