@@ -81,10 +81,22 @@ class Watches:
         self._fired.pop(watch, None)
 
     def tell(self, change: Change) -> None:
-        """Something has changed: fire the watches that it concerns, in the order in which they were set."""
+        """Something has changed: fire the watches that it concerns, in the order in which they were set.
+
+        One that has fired for something above it has nothing to add: a commit tells of up to STEPS_MAX
+        changes at once, to all domains, so this is passed over fast.
+        """
+        told: dict[Path, bool] = {}
         for watch in self._set:
+            waiting = self._fired.get(watch)
+            if waiting == watch[0]:
+                continue
             path = change.seen_from(watch[0])
-            if path is not None and change.is_told_to(self._domid, path):
+            if path is None or (waiting is not None and path[: len(waiting)] == waiting):
+                continue
+            if path not in told:
+                told[path] = change.is_told_to(self._domid, path)
+            if told[path]:
                 self._fire(watch, path)
 
     def first(self) -> tuple[Watch, Path] | None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pvisor.abi.areas import store as rows
 from pvisor.abi.errnos import E2BIG, EAGAIN, EFAULT, EINVAL, ENOENT, ENOSPC, EPERM
 from pvisor.abi.model import Hypercall
+from pvisor.para.store_tree import Path
+from pvisor.para.store_watches import Change
 from tests.domain.fakes import MEMORY_BYTES, FakeVcpu
 from tests.para.callers import ABSENT, PATH, READ_ONLY, REQUEST, SHARED, VALUE, Caller, Hypervisor
 
@@ -178,6 +180,36 @@ def test_hoarding_has_an_end(hypervisor: Hypervisor) -> None:
     assert [len(t.log) for t in one.store.transactions.values()] == [LIMIT["STEPS"]] * LIMIT["TRANSACTIONS"]
     assert two.ask(rows.STORE_WRITE, "mine", b"as ever") == 0
     assert two.call(rows.STORE_BEGIN) > 0
+
+
+def test_watches_that_have_fired_cost_a_commit_nothing(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many changes at once as there can be, and watches on them: who may know is not asked each time."""
+    asked = 0
+
+    def count(change: Change, domid: int, path: Path) -> bool:
+        nonlocal asked
+        asked += 1
+        return is_told_to(change, domid, path)
+
+    is_told_to = Change.is_told_to
+    monkeypatch.setattr(Change, "is_told_to", count)
+    caller, other = hypervisor.callers[1], hypervisor.callers[2]
+    caller.ask(rows.STORE_WRITE, "a/b", b"v")
+    caller.ask(rows.STORE_PERMIT, "a", b"", 2, RIGHTS)
+    for one in (caller, other):
+        for i in range(LIMIT["WATCHES"]):
+            assert one.ask(rows.STORE_WATCH, "/domain/1" if i % 2 else "/domain/1/a", b"%d" % i) == 0
+        while one.ask(rows.STORE_NEXT, room=LIMIT["EVENT"]) > 0:
+            pass
+    transaction = caller.call(rows.STORE_BEGIN)
+    for i in range(LIMIT["STEPS"]):
+        assert caller.ask(rows.STORE_WRITE, f"a/b/{i}", b"", transaction=transaction) == 0
+    asked = 0
+    assert caller.call(rows.STORE_END, transaction, 1) == 0
+    assert 0 < asked <= 2 * 2  # for the first change, and for the second, which widens what is told
+    assert other.answer(rows.STORE_NEXT) == b"/domain/1/a/b\x000\x00"
 
 
 def test_another_cannot_starve_a_transaction_of_ones_own(hypervisor: Hypervisor) -> None:
