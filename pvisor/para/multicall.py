@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from pvisor.abi import errnos
 from pvisor.abi.areas import cpu as cpu_rows
+from pvisor.abi.areas import grants, memory, power, store
 from pvisor.abi.areas import itself as rows
-from pvisor.abi.areas import power
 from pvisor.abi.layout import offsetof, sizeof
 from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
@@ -30,13 +30,37 @@ _REFUSED = frozenset(
 """Calls that go on elsewhere, or answer later."""
 
 
+_WEIGHTS = {
+    **{call.nr: 4 for call in (memory.ROOT_SET, memory.TABLE_PIN, grants.GRANT_COPY, *store.CALLS)},
+    **{call.nr: 16 for call in (memory.TABLE_UPDATE, memory.MEMORY_POPULATE, memory.MEMORY_RELEASE)},
+    store.STORE_END.nr: MAX,
+}
+"""As how many calls one counts that may take the host longer than a tenth of a millisecond or two."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What was asked, copied; how many of the calls were made, and as how many they count."""
+
+    words: memoryview
+    n_done: int = 0
+    weight: int = 0
+
+
+def _copy(domain: Domain, vcpu: Vcpu, gva: int, n_calls: int) -> _Batch:
+    """A batch whose results can be written. Raises GuestError (EFAULT)."""
+    raw = copy_in(domain, vcpu, gva, n_calls * ENTRY_BYTES)
+    copy_out(domain, vcpu, gva, raw)
+    return _Batch(memoryview(raw).cast("Q"))
+
+
 @dataclass(slots=True)
 class MulticallRoom:
     """Makes the calls of a batch through the domain's own table, which is set when the table is made."""
 
     table: HypercallTable | None = None
-    _begun: dict[int, tuple[memoryview, int]] = field(default_factory=dict)
-    """By vCPU: a batch in which a call waits for a meeting (domain/meeting.py), and how many were made."""
+    _begun: dict[int, _Batch] = field(default_factory=dict)
+    """By vCPU: a batch in which a call waits for a meeting (domain/meeting.py)."""
 
     @property
     def served(self) -> Served:
@@ -49,32 +73,25 @@ class MulticallRoom:
         gva, n_calls = exit.args[0], exit.args[1]
         if n_calls > MAX:
             raise invalid()
-        if vcpu.vcpu_id not in self._begun:
-            self._begun[vcpu.vcpu_id] = self._begin(domain, vcpu, gva, n_calls), 0
-        words, n_done = self._begun.pop(vcpu.vcpu_id)
+        batch = self._begun.pop(vcpu.vcpu_id, None) or _copy(domain, vcpu, gva, n_calls)
         asked = exit.number, tuple(exit.args)
         outcome = RESUME
-        while outcome is RESUME and n_done < n_calls:
-            at = n_done * _WORDS
-            outcome = self._make(domain, vcpu, exit, words[at], words[at + 1 : at + 6])
+        while outcome is RESUME and batch.n_done < n_calls and batch.weight < MAX:
+            at = batch.n_done * _WORDS
+            number, args = batch.words[at], batch.words[at + 1 : at + 6]
+            outcome = self._make(domain, vcpu, exit, number, args)
             if outcome is Outcome.MEET:
-                self._begun[vcpu.vcpu_id] = words, n_done
+                self._begun[vcpu.vcpu_id] = batch
                 break
-            result = exit.result & (1 << 64) - 1
-            domain.pointers.copy_out(vcpu, gva + n_done * ENTRY_BYTES + RESULT, result.to_bytes(8, "little"))
-            n_done += 1
+            result = (exit.result & (1 << 64) - 1).to_bytes(8, "little")
+            domain.pointers.copy_out(vcpu, gva + batch.n_done * ENTRY_BYTES + RESULT, result)
+            batch.n_done += 1
+            batch.weight += _WEIGHTS.get(number, 1)
         exit.number = asked[0]
         for i, arg in enumerate(asked[1]):
             exit.args[i] = arg
-        exit.result = n_done
+        exit.result = batch.n_done
         return outcome
-
-    @staticmethod
-    def _begin(domain: Domain, vcpu: Vcpu, gva: int, n_calls: int) -> memoryview:
-        """The batch, copied; its results can be written."""
-        raw = copy_in(domain, vcpu, gva, n_calls * ENTRY_BYTES)
-        copy_out(domain, vcpu, gva, raw)
-        return memoryview(raw).cast("Q")
 
     def _make(self, domain: Domain, vcpu: Vcpu, exit: Exit, number: int, args: memoryview) -> Outcome:
         assert self.table is not None

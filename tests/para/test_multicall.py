@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from pvisor.abi.areas import console, cpu, itself, power, time
+from pvisor.abi.areas import console, cpu, grants, itself, memory, power, store, time
 from pvisor.abi.areas.itself import MULTICALL
 from pvisor.abi.errnos import EFAULT, EINVAL, ENOSYS
 from pvisor.abi.model import Hypercall
@@ -135,6 +135,18 @@ def test_as_many_as_there_may_be() -> None:
     trial = Trial()
     assert trial.make(*[NOOP] * MAX) == (Outcome.RESUME, MAX)
     assert trial.results(MAX) == [0] * MAX
+
+
+@pytest.mark.parametrize(
+    ("calls", "n_made"),
+    [([memory.TABLE_UPDATE] * 5, 4), ([memory.MEMORY_RELEASE] * 3 + [itself.NOOP] * 17, 19),
+     ([grants.GRANT_COPY] * 17, 16), ([itself.NOOP, store.STORE_END, itself.NOOP], 2)],
+)  # fmt: skip
+def test_long_calls_end_the_batch_sooner(calls: list[Hypercall], n_made: int) -> None:
+    trial = Trial()
+    assert trial.make(*((call, ()) for call in calls)) == (Outcome.RESUME, n_made)
+    results = trial.results(len(calls))
+    assert UNTOUCHED not in results[:n_made] and results[n_made:] == [UNTOUCHED] * (len(calls) - n_made)
 
 
 def test_none_at_all() -> None:

@@ -103,6 +103,9 @@ MULTICALL = Hypercall(
         "YIELD, BLOCK and SHUTDOWN end the batch: their result is written, they count, and nothing behind "
         "them is "
         "done. Compare the result with `n_calls`.",
+        "Calls that may be long count as several: ROOT_SET, TABLE_PIN, GRANT_COPY and those about the store "
+        "as 4, TABLE_UPDATE, MEMORY_POPULATE and MEMORY_RELEASE as 16, STORE_END as `PV_MULTICALL_MAX`. The "
+        "batch ends behind the call with which the sum comes to `PV_MULTICALL_MAX`.",
         "MULTICALL itself, POLL, IRET and VCPU_DOWN cannot be in a batch: their result is `-PV_EINVAL`, and "
         "the "
         "batch goes on.",
