@@ -164,6 +164,18 @@ class ShadowPaging:
         for frame in range(gpa & ~0xFFF, gpa + n_bytes, PAGE_BYTES):
             lib.pv_shadow_host_write(self._vcpu.v, frame, 0)
 
+    def show(self, gpa: int, is_shown: bool) -> None:
+        """Others read or write this frame from now on, or do so no more, while the guest does not run.
+
+        Meanwhile it holds the guest's own bytes, whatever is replaced in its code, and nothing that the
+        guest has run from it outlives the next exit.
+        """
+        lib.pv_shadow_show(self._vcpu.v, gpa, is_shown)
+
+    def own_bytes(self, gpa: int, n_bytes: int) -> bytes:
+        """A copy of guest-physical memory, with replaced instructions as the guest wrote them."""
+        return self._vcpu.original_code(gpa, self._memory.read(gpa, n_bytes))
+
     def _host_write_of_walker(self, gpa: int, data: bytes) -> None:
         lib.pv_shadow_host_write(self._vcpu.v, gpa, 1)
         self._memory.write(gpa, data)

@@ -110,8 +110,11 @@ class FrameTable:
             self.n_other[frame] -= 1
         self.settle()
 
-    def touch(self, frame: int) -> None:
-        """Others write to a held frame: its type tells the engines so (shim/code.c)."""
+    def show(self, frame: int) -> None:
+        """Others use a held frame: who writes to it is told to the engines by its type (shim/code.c)."""
+
+    def hide(self, frame: int) -> None:
+        """They do so no more."""
 
     def open_slot(self, slot: int, *, writable: bool) -> int:
         """A grant is in a slot of the window now: entries may map it. Its GPA."""

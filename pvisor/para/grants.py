@@ -44,8 +44,11 @@ class FrameHolder(Protocol):
     def drop(self, frame: int, *, writable: bool) -> None:
         """One `hold` less."""
 
-    def touch(self, frame: int) -> None:
-        """Who is not the domain's own CPU begins to write to a held frame, or ends."""
+    def show(self, frame: int) -> None:
+        """Who is not the domain's own CPU begins to read or write a held frame."""
+
+    def hide(self, frame: int) -> None:
+        """One `show` less."""
 
     def open_slot(self, slot: int, *, writable: bool) -> int:
         """Entries may name this slot of the window from now on, with these rights. Its GPA."""
@@ -68,8 +71,11 @@ class FixedFrames:
     def drop(self, frame: int, *, writable: bool) -> None:
         """Nothing could."""
 
-    def touch(self, frame: int) -> None:
+    def show(self, frame: int) -> None:
         """Nobody is to be told."""
+
+    def hide(self, frame: int) -> None:
+        """Nobody was."""
 
     def open_slot(self, slot: int, *, writable: bool) -> int:
         """No entry will."""
@@ -121,17 +127,17 @@ class Grant:
         """One mapping more."""
         if writable:
             self.n_writers += 1
-            self.granter.touch(self.gpa)
         else:
             self.n_readers += 1
+        self.granter.frames.show(self.gpa // PAGE_BYTES)
 
     def let_go(self, *, writable: bool) -> None:
         """One mapping less."""
         if writable:
             self.n_writers -= 1
-            self.granter.touch(self.gpa)
         else:
             self.n_readers -= 1
+        self.granter.frames.hide(self.gpa // PAGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +177,8 @@ class GrantTable:
         self.meeting = hub.meeting
         self.domid = domid
         self.memory = memory
-        self._frames = frames
+        self.frames = frames
+        """Who is told what its frames are used for."""
         self._window = window
         self._grants: dict[int, Grant] = {}
         self._indices = Numbers(MAX_GRANTS)
@@ -187,7 +194,7 @@ class GrantTable:
         grantee = None if domid == HOST else self.hub.table_of(self._real(domid))
         if len(self._grants) == MAX_GRANTS:
             raise refused(errnos.ENOSPC)
-        self._frames.hold(gfn, writable=not read_only)
+        self.frames.hold(gfn, writable=not read_only)
         index = self._indices.take()
         assert index is not None
         generation = self._generations[index] = self._generations.get(index, 0) % _GENERATIONS + 1
@@ -218,7 +225,7 @@ class GrantTable:
     def _forget(self, grant: Grant) -> None:
         del self._grants[grant.gref]
         self._indices.give_back(grant.gref & (1 << _INDEX_BITS) - 1)
-        self._frames.drop(grant.gpa // PAGE_BYTES, writable=not grant.read_only)
+        self.frames.drop(grant.gpa // PAGE_BYTES, writable=not grant.read_only)
 
     # --- as mapper
 
@@ -244,7 +251,7 @@ class GrantTable:
         grant.acquire(writable=writable)
         self.meeting.tie(self.domid, grant.granter.domid)
         self._slots[number] = Slot(grant, writable)
-        return self._frames.open_slot(number, writable=writable)
+        return self.frames.open_slot(number, writable=writable)
 
     def unmap(self, gpa: int) -> None:
         """Empty a slot. Raises GuestError: EINVAL, ENOENT, EBUSY while an entry names it."""
@@ -255,7 +262,7 @@ class GrantTable:
         if slot is None:
             raise refused(errnos.ENOENT)
         self.meeting.need_for(self.domid, slot.grant.granter.domid)
-        self._frames.close_slot(number)
+        self.frames.close_slot(number)
         self._window.unmap(number)
         del self._slots[number]
         self._free_slots.give_back(number)
@@ -279,15 +286,11 @@ class GrantTable:
 
     def hold_frame(self, gfn: int, *, writable: bool) -> None:
         """Keep a frame of this domain as it is. Raises GuestError: EINVAL, ENOENT, EBUSY."""
-        self._frames.hold(gfn, writable=writable)
+        self.frames.hold(gfn, writable=writable)
 
     def drop_frame(self, gfn: int, *, writable: bool) -> None:
         """One `hold_frame` less."""
-        self._frames.drop(gfn, writable=writable)
-
-    def touch(self, gpa: int) -> None:
-        """Others begin to write to a frame of this domain, or end."""
-        self._frames.touch(gpa // PAGE_BYTES)
+        self.frames.drop(gfn, writable=writable)
 
     def _real(self, domid: int) -> int:
         return self.domid if domid == SELF else domid
@@ -309,7 +312,7 @@ class GrantTable:
         self._slots.clear()
         for grant in list(self._grants.values()):
             self._forget(grant)
-        self._frames = FixedFrames()  # who has a frame mapped may write on, and no engine is left to be told
+        self.frames = FixedFrames()  # who has a frame mapped may write on, and no engine is left to be told
 
 
 class HostMapping:

@@ -69,25 +69,37 @@ def build_hybrid(parts: Parts) -> Machine:
 
 
 class PcFrames(FixedFrames):
-    """A PC gives any of its frames, also code and page tables, to who writes there as a device would."""
+    """A PC gives any of its frames, also code and page tables, to who reads and writes as a device would."""
 
     def __init__(self, paging: ShadowPaging) -> None:
         super().__init__()
         self._paging = paging
+        self._n_users: dict[int, int] = {}
 
     def hold(self, frame: int, *, writable: bool) -> None:
-        """Nothing can happen to it, but what is written there."""
+        """Nothing can happen to it, but what is written there. Who only reads has the guest's own bytes."""
         if writable:
-            self.touch(frame)
+            self.show(frame)
+        else:
+            self._paging.host_writes(frame * PAGE_BYTES, PAGE_BYTES)
 
     def drop(self, frame: int, *, writable: bool) -> None:
         """Nobody writes there any more."""
         if writable:
-            self.touch(frame)
+            self.hide(frame)
 
-    def touch(self, frame: int) -> None:
-        """Code that lies there is forgotten; shadows of a table are stale until CR3 is loaded."""
-        self._paging.host_writes(frame * PAGE_BYTES, PAGE_BYTES)
+    def show(self, frame: int) -> None:
+        """Code there is forgotten at each exit; shadows of a table are stale until CR3 is loaded."""
+        n_users = self._n_users[frame] = self._n_users.get(frame, 0) + 1
+        if n_users == 1:
+            self._paging.show(frame * PAGE_BYTES, True)
+
+    def hide(self, frame: int) -> None:
+        """One `show` less."""
+        self._n_users[frame] -= 1
+        if not self._n_users[frame]:
+            del self._n_users[frame]
+            self._paging.show(frame * PAGE_BYTES, False)
 
 
 class HypercallPageMsr:
@@ -151,7 +163,7 @@ class GuestPointers:
         pieces = self._pieces(gva, n_bytes, READ)
         if pieces is None:
             return None
-        return b"".join(self._paging.read(gpa, n) for gpa, n in pieces)
+        return b"".join(self._paging.own_bytes(gpa, n) for gpa, n in pieces)
 
     def copy_out(self, vcpu: Vcpu, gva: int, data: bytes) -> bool:
         """Write guest-virtual memory; False, and nothing written, unless the kernel may write all of it."""

@@ -31,6 +31,7 @@ class CountingFrames:
 
     def __init__(self) -> None:
         self.held: Counter[tuple[int, bool]] = Counter()
+        self.shown: Counter[int] = Counter()
         self.slots: dict[int, bool] = {}
         self.entries: Counter[int] = Counter()
 
@@ -45,8 +46,13 @@ class CountingFrames:
         assert self.held[frame, writable] > 0
         self.held[frame, writable] -= 1
 
-    def touch(self, frame: int) -> None:
-        assert self.held[frame, True] > 0
+    def show(self, frame: int) -> None:
+        assert self.held[frame, True] + self.held[frame, False] > 0
+        self.shown[frame] += 1
+
+    def hide(self, frame: int) -> None:
+        assert self.shown[frame] > 0
+        self.shown[frame] -= 1
 
     def open_slot(self, slot: int, *, writable: bool) -> int:
         assert slot not in self.slots

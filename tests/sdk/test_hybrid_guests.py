@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from pvisor.domain.outcome import EndedBy
+from pvisor.machine.console import ConsoleOutput, NoInput
+from pvisor.para.grants import HostMapping
 from pvisor.toolchain.build import build_guest
+from pvisor.vmm.builder import build
 from pvisor.vmm.config import DomainConfig, RunResult
+from pvisor.vmm.loop import RunLoop
 from pvisor.vmm.run import run_domain
+from pvisor.vmm.world import World
 
 pytestmark = pytest.mark.needs_gcc
 
@@ -34,3 +39,51 @@ def test_code_that_the_host_has_written_over(tier: str, tmp_path: Path) -> None:
 @TIERS
 def test_an_upcall_that_nobody_wants_is_no_interrupt(tier: str, tmp_path: Path) -> None:
     assert run("waiting", tier, tmp_path).output == b"block: 0\npoll: 0\n" * 3
+
+
+class Onlooker:
+    """Maps a page of the guest, looks at it and writes to it, when the guest says so on its console."""
+
+    def __init__(self, world: World, *, writable: bool) -> None:
+        self._world = world
+        self._writable = writable
+        self._mapping: HostMapping | None = None
+        self.said = b""
+        self.seen: list[bytes] = []
+
+    def hear(self, data: bytes) -> None:
+        self.said += data
+        word, _, number = data.partition(b" ")
+        if word == b"map":
+            self._mapping = self._world.grants.host_map(1, int(number), writable=self._writable)
+        elif self._mapping is None:
+            return
+        elif word == b"look\n":
+            self.seen.append(bytes(self._mapping.page[:8]))
+        elif word == b"write\n" and self._writable:
+            self._mapping.page[:4] = b"\x9c\x58\xb8\x02"
+        elif word == b"unmap\n":
+            self._mapping.close()
+
+
+@TIERS
+@pytest.mark.parametrize("writable", [False, True], ids=["read", "write"])
+def test_code_that_others_look_at_is_as_the_guest_wrote_it(
+    tier: str, writable: bool, tmp_path: Path
+) -> None:
+    elf = build_guest([GUESTS / "shown_code.c"], tmp_path / "shown_code.elf", "hybrid").path
+    world = World()
+    onlooker = Onlooker(world, writable=writable)
+    config = DomainConfig(elf, mode="hybrid", tier=tier, max_insns=20_000_000)
+    machine = build(config, ConsoleOutput(onlooker.hear), NoInput(), world=world)
+    try:
+        loop = RunLoop(machine.domain, machine.vcpus, on_kick=lambda: None, drain_trace=lambda: None)
+        assert loop.run().ended_by is EndedBy.GUEST
+    finally:
+        machine.close()
+    lines = onlooker.said.split(b"\n")
+    last = b"ran 2" if writable else b"ran 1"
+    assert lines[:4] == [b"ran 1", b"copied 9c", b"ran 1", b"written \x9c\x58"]
+    assert lines[5:] == [b"ran 1", b"look", b"ran 1", b"write", last, b"look", b"unmap", last, b""]
+    now = "9c58b802000000c3" if writable else "9c58b801000000c3"
+    assert [code.hex() for code in onlooker.seen] == ["9c58b801000000c3", now]

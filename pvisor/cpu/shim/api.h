@@ -70,6 +70,7 @@ void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint6
 void pv_shadow_drop(pv_vcpu *v, uint64_t gva);
 void pv_shadow_drop_all(pv_vcpu *v);
 void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker);
+void pv_shadow_show(pv_vcpu *v, uint64_t gpa, int is_shown);
 
 /* Replaced instructions: how many are there now, how many were ever, and bytes as the guest wrote them. */
 uint64_t pv_patches(pv_vcpu *v, uint64_t *n_ever);

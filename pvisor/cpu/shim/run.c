@@ -98,6 +98,8 @@ uint32_t pv_run(pv_vcpu *v)
         return PV_EXIT_ENGINE_ABORT;
     }
     state_load(e);
+    if (unlikely(uses_shown_frames(e)))
+        restore_shown_frames(e);
     e->exit_started_ns = host_ns();
     if (e->stopping)
         return v->exit.in_hook ? PV_EXIT_HOOK_STOP : v->exit.reason;

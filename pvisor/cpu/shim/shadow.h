@@ -23,7 +23,8 @@ enum {
     FRAME_EXECUTABLE = 1,  /* it may be mapped executable, and then not writable */
     FRAME_TRANSLATED = 2,  /* the engine may remember its code, mapped or not */
     FRAME_WRITABLE = 4,    /* some entry may be writable */
-    FRAME_PATCHED = 8      /* some instruction in it is replaced (sensitive.c) */
+    FRAME_PATCHED = 8,     /* some instruction in it is replaced (sensitive.c) */
+    FRAME_SHOWN = 16       /* others look at it, or write to it, while the guest does not run */
 };
 
 #define N_ROOTS 16u
@@ -70,6 +71,7 @@ struct shadow {
     struct alias *aliases;
     uint32_t n_aliases, n_aliases_used, free_alias;
 
+    bool uses_shown;           /* some shown frame may hold code that has run, or a table that was walked */
     struct mixed mixed[N_MIXED];
     uint32_t n_mixed;
 };

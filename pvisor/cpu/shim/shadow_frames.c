@@ -111,6 +111,7 @@ void make_executable(struct engine *e, uint32_t frame, uint64_t gva)
     if ((s->flags[frame] & FRAME_EXECUTABLE) && !(s->n_mixed && unmix(e, frame, gva)))
         return;
     s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
+    s->uses_shown |= (s->flags[frame] & FRAME_SHOWN) != 0;
     if (s->flags[frame] & FRAME_WRITABLE) {
         s->flags[frame] &= (uint8_t)~FRAME_WRITABLE;
         if (s->n_flips[frame] < MAX_FLIPS)
@@ -156,6 +157,7 @@ static void mix(struct engine *e, uint32_t frame, uint64_t gva)
         make_room_to_mix(e, frame);
     s->mixed[s->n_mixed++] = (struct mixed){gva & ~0xfffull, s->current, frame};
     s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
+    s->uses_shown |= (s->flags[frame] & FRAME_SHOWN) != 0;
 }
 
 /* Does the instruction at `rip` lie in the frame, and under which address? It may lie in two, with up to 15 bytes. */
@@ -251,6 +253,7 @@ void protect_table(struct engine *e, uint32_t frame)
     if (s->table_of[frame] & bit)
         return;
     s->table_of[frame] |= bit;
+    s->uses_shown |= (s->flags[frame] & FRAME_SHOWN) != 0;
     if (s->flags[frame] & FRAME_WRITABLE) {
         s->flags[frame] &= (uint8_t)~FRAME_WRITABLE;
         change_aliases(e, frame, ENTRY_W, 0);
@@ -272,4 +275,43 @@ void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker)
         guest_table_changes(s, frame);
     if (s->flags[frame] & FRAME_TRANSLATED)
         forget_frame(e, frame);
+}
+
+/* --- frames that others use as well */
+
+/* Nobody knows anything of the frame that a store of others could make wrong, and it holds the guest's own bytes. */
+static void begin_anew(struct engine *e, uint32_t frame)
+{
+    guest_table_changes(e->shadow, frame);
+    if (e->shadow->flags[frame] & FRAME_TRANSLATED)
+        forget_frame(e, frame);
+}
+
+/*
+ * A frame is shown: from now on others read it, or write to it, with no word to its engine. They do so while the guest
+ * does not run, so it is enough to begin anew at each end of a run in which the frame was code, or a table.
+ */
+void pv_shadow_show(pv_vcpu *v, uint64_t gpa, int is_shown)
+{
+    struct engine *e = (struct engine *)v;
+    struct shadow *s = e->shadow;
+    uint32_t frame = (uint32_t)(gpa / PAGE_BYTES);
+    if (frame >= s->n_frames)
+        return;
+    s->flags[frame] = (uint8_t)((s->flags[frame] & ~FRAME_SHOWN) | (is_shown ? FRAME_SHOWN : 0));
+    begin_anew(e, frame);
+}
+
+bool uses_shown_frames(const struct engine *e)
+{
+    return e->shadow && e->shadow->uses_shown;
+}
+
+void restore_shown_frames(struct engine *e)
+{
+    struct shadow *s = e->shadow;
+    s->uses_shown = false;
+    for (uint32_t frame = 0; frame < s->n_frames; frame++)
+        if (s->flags[frame] & FRAME_SHOWN)
+            begin_anew(e, frame);
 }

@@ -158,6 +158,10 @@ static inline uint64_t rip_of(struct engine *e, uint64_t linear)
     return in_64bit_code(e) ? linear : (uint32_t)(linear - *state64(e, e->at.segs + 24 * SEG_CS + 8));
 }
 
+/* --- shadow_frames.c */
+bool uses_shown_frames(const struct engine *e);
+void restore_shown_frames(struct engine *e);
+
 /* --- walk.c, grants.c */
 void close_grants(struct engine *e);
 uint8_t *granted_page(struct engine *e, uint64_t physical, bool write);
