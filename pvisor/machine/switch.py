@@ -52,7 +52,7 @@ class Port:
         self.is_attached = True
         self.n_sent = 0
         self.n_refused = 0
-        """Sent, and no frame: too short or too long."""
+        """Sent, and not taken: too short or too long for a frame, or more than the switch can put aside."""
         self.n_received = 0
         self.n_lost = 0
         """For this port, but too many were on their way already."""
@@ -103,10 +103,14 @@ class Switch:
             self.detach(port)
 
     def _take(self, sender: Port, frame: bytes) -> None:
-        if not sender.is_attached or not MIN_FRAME_BYTES <= len(frame) <= MAX_FRAME_BYTES:
+        if self.is_taken(sender, frame):
+            self.forward(sender, frame, sender.timers.now())
+        else:
             sender.n_refused += 1
-            return
-        self.forward(sender, frame, sender.timers.now())
+
+    def is_taken(self, sender: Port, frame: bytes) -> bool:
+        """Is it a frame, of a device that is plugged in?"""
+        return sender.is_attached and MIN_FRAME_BYTES <= len(frame) <= MAX_FRAME_BYTES
 
     def forward(self, sender: Port, frame: bytes, now_ns: int, earliest_ns: int = 0) -> None:
         """Let a frame of virtual time `now_ns` arrive where it belongs, not before `earliest_ns`."""

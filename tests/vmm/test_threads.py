@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pvisor.machine.stepped_switch import SteppedSwitch
-from pvisor.machine.switch import LATENCY_NS
+from pvisor.machine.stepped_switch import MAX_PUT_ASIDE, SteppedSwitch
+from pvisor.machine.switch import LATENCY_NS, MAX_IN_FLIGHT
 from pvisor.machine.timers import Timers
 from pvisor.toolchain.build import build_guest
 from pvisor.vmm.config import DomainConfig
@@ -219,3 +219,22 @@ def test_the_order_of_frames_is_that_of_virtual_time_whoever_was_first() -> None
     assert first == heard((2, 0, 1)) == heard((1, 2, 0))
     assert [virtual_ns for virtual_ns, _ in first] == [10] * 3 + [20] * 6 + [30] * 3
     assert [frame[11] for _, frame in first] == [0, 1, 2, 0, 0, 1, 1, 2, 2, 0, 1, 2]
+
+
+def test_what_is_put_aside_in_a_step_is_bounded_and_is_frames() -> None:
+    switch = SteppedSwitch()
+    clocks = [Clock() for _ in range(2)]
+    sender, receiver = (switch.attach(clock.timers, clock.receive) for clock in clocks)
+    frame = b"\xff" * 6 + bytes([2, 0, 0, 0, 0, 1]) + b"\x88\xb5" + bytes(46)
+    for wrong in (b"", frame[:13], frame.ljust(1515, b"x")):
+        sender.send(wrong)
+    assert sender.n_refused == 3 and not switch.has_frames
+    for _ in range(2):
+        for _ in range(MAX_PUT_ASIDE + 2):
+            sender.send(frame)
+        switch.pass_on(STEP_NS)
+    assert (sender.n_sent, sender.n_refused) == (2 * MAX_PUT_ASIDE, 3 + 2 * 2)
+    assert receiver.n_lost == 2 * MAX_PUT_ASIDE - MAX_IN_FLIGHT
+    switch.detach(sender)
+    sender.send(frame)
+    assert sender.n_refused == 8 and not switch.has_frames
