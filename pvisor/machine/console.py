@@ -18,6 +18,9 @@ SILENCE_S = 0.05
 POLL_NS = 1_000_000
 """Virtual time between two looks at a live input, by a device that cannot be told."""
 
+MAX_KEPT_BYTES = 1 << 26
+"""Of its output so much is kept where it is kept; a guest can write for ever."""
+
 Gathered = Callable[[], tuple[bytes, int]]
 """Gives up what a device has gathered for the console, with the host time of its last byte (monotonic ns)."""
 
@@ -142,7 +145,7 @@ class HostInput:
 
 
 class ConsoleOutput:
-    """Where a guest's bytes go: kept, and handed on.
+    """Where a guest's bytes go: kept (the first MAX_KEPT_BYTES of them), and handed on.
 
     A device whose native handler gathers bytes says so by `gather_from`. They come before whatever is written
     or read next, so their order is right; `flush` fetches them, as the run loop does when it has the CPU.
@@ -176,13 +179,13 @@ class ConsoleOutput:
         self.n_bytes += len(data)
         self.last_write_host_ns = host_ns
         if self._keep:
-            self._kept += data
+            self._kept += data[: MAX_KEPT_BYTES - len(self._kept)]
         if self._sink is not None:
             self._sink(data)
 
     @property
     def data(self) -> bytes:
-        """Everything written so far, where it is kept."""
+        """Everything written so far, where it is kept, and as far as it is."""
         self.flush()
         return bytes(self._kept)
 

@@ -210,6 +210,16 @@ def test_output_need_not_be_kept() -> None:
     assert (output.data, output.n_bytes, handed_on) == (b"", 4, [b"gone"])
 
 
+def test_what_is_kept_of_output_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pvisor.machine.console.MAX_KEPT_BYTES", 10)
+    seen: list[bytes] = []
+    output = ConsoleOutput(seen.append)
+    for _ in range(3):
+        output.write(b"1234567")
+    assert output.data == b"1234567123"
+    assert (output.n_bytes, b"".join(seen)) == (21, b"1234567" * 3)
+
+
 def test_gathered_bytes_come_before_what_is_written_or_read_next() -> None:
     handed_on: list[bytes] = []
     output = ConsoleOutput(handed_on.append)
