@@ -27,6 +27,9 @@ PF_X, PF_W, PF_R = 1, 2, 4
 MAX_FILE_BYTES = 1 << 30
 """Larger files are refused before they are read."""
 
+MAX_PROGRAM_HEADERS = 1024
+"""With more, a file is taken for damaged: it has them to make the loader work."""
+
 MACHINES = {"EM_X86_64": 64, "EM_386": 32}
 
 
@@ -101,6 +104,8 @@ class ElfImage:
         segments: list[Segment] = []
         notes: list[Note] = []
         n_left = 4 * len(self._content)
+        if elf.num_segments() > MAX_PROGRAM_HEADERS:
+            raise GuestRefused(f"{self.path}: damaged ELF file ({elf.num_segments()} program headers)")
         for header in elf.iter_segments():
             start, n_bytes = header["p_offset"], header["p_filesz"]
             if start + n_bytes > len(self._content):

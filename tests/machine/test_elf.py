@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pvisor.errors import GuestRefused, UsageError
-from pvisor.machine.elf import PF_R, PF_W, PF_X, ElfImage, Note, Segment
+from pvisor.machine.elf import MAX_PROGRAM_HEADERS, PF_R, PF_W, PF_X, ElfImage, Note, Segment
 from tests.machine.elf_bytes import AARCH64, ET_DYN, I386, PT_NOTE, Elf, Part, note
 
 
@@ -220,3 +220,9 @@ def test_segments_that_share_their_bytes_many_times_are_refused(tmp_path: Path) 
     header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0x10_0000, 64, 0, 0, 64, 56, n, 64, 0, 0)
     headers = struct.pack("<IIQQQQQQ", 1, 5, 1, 0x10_0000, 0x10_0000, size - 1, size, 1) * n
     assert "many times" in refusal(tmp_path, (header + headers).ljust(size, b"\0"))
+
+
+def test_too_many_program_headers_are_refused(tmp_path: Path) -> None:
+    parts = [Part(b"\xf4"), *[Part(memory_bytes=1 << 20) for _ in range(MAX_PROGRAM_HEADERS)]]
+    assert "1025 program headers" in refusal(tmp_path, Elf(parts))
+    assert len(image(tmp_path, Elf(parts[:-1])).segments) == MAX_PROGRAM_HEADERS
