@@ -152,14 +152,14 @@
 #define PV_RING_HEADER_BYTES 64 /* the first request's offset in the page */
 
 /* Block device. */
-#define PV_BLOCK_SLOTS        32    /* requests, and responses, of a block ring */
-#define PV_BLOCK_SEGMENTS     8     /* most segments of a block request */
-#define PV_BLOCK_SECTOR_BYTES 512   /* bytes in a sector */
-#define PV_BLOCK_DISCARD_MAX  65536 /* most sectors that one request discards */
-#define PV_BLOCK_READ         0     /* sectors to segments */
-#define PV_BLOCK_WRITE        1     /* segments to sectors */
-#define PV_BLOCK_FLUSH        2     /* writes answered so far are safe when this is answered */
-#define PV_BLOCK_DISCARD      3     /* sectors read as zeros from now on */
+#define PV_BLOCK_SLOTS        32   /* requests, and responses, of a block ring */
+#define PV_BLOCK_SEGMENTS     8    /* most segments of a block request */
+#define PV_BLOCK_SECTOR_BYTES 512  /* bytes in a sector */
+#define PV_BLOCK_DISCARD_MAX  8192 /* most sectors that one request discards */
+#define PV_BLOCK_READ         0    /* sectors to segments */
+#define PV_BLOCK_WRITE        1    /* segments to sectors */
+#define PV_BLOCK_FLUSH        2    /* writes answered so far are safe when this is answered */
+#define PV_BLOCK_DISCARD      3    /* sectors read as zeros from now on */
 
 /* Net, console and entropy devices. */
 #define PV_BUFFER_SLOTS 64 /* requests, and responses, of their rings */
