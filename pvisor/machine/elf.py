@@ -30,6 +30,12 @@ MAX_FILE_BYTES = 1 << 30
 MAX_PROGRAM_HEADERS = 1024
 """With more, a file is taken for damaged: it has them to make the loader work."""
 
+MAX_DEBUG_BYTES = 1 << 28
+"""More debug information is left alone where it is not the file's own length: some bytes may hold a GiB."""
+
+MAX_LINE_BYTES = 1 << 19
+"""A longer line table of a unit is left alone: each byte may become an object of half a KiB."""
+
 MACHINES = {"EM_X86_64": 64, "EM_386": 32}
 
 
@@ -173,11 +179,15 @@ class ElfImage:
     def functions(self) -> tuple[Symbol, ...]:
         """All function symbols by address; empty in a stripped file."""
         found = set()
+        n_left = 4 * len(self._content)
         try:
             for section in ELFFile(io.BytesIO(self._content)).iter_sections():
                 if not isinstance(section, SymbolTableSection):
                     continue
                 for symbol in section.iter_symbols():
+                    n_left -= len(symbol.name)
+                    if n_left < 0:  # one long name many times
+                        return ()
                     info = symbol["st_info"]
                     if (
                         info["type"] in ("STT_FUNC", "STT_NOTYPE")
@@ -223,7 +233,7 @@ class ElfImage:
             return None  # the lines of functions that the linker has left out begin at 0
         try:
             elf = ELFFile(io.BytesIO(self._content))
-            if not elf.has_dwarf_info():
+            if not elf.has_dwarf_info() or _debug_bytes(elf) > max(MAX_DEBUG_BYTES, len(self._content)):
                 return None
             for unit in elf.get_dwarf_info().iter_CUs():
                 found = _line_in_unit(elf, unit, address)
@@ -260,9 +270,17 @@ class RawImage(ElfImage):
         return None
 
 
+def _debug_bytes(elf: ELFFile) -> int:
+    """How much debug information there is when it is not compressed."""
+    sections = [section for section in elf.iter_sections() if section.name.startswith((".debug", ".zdebug"))]
+    if any(section.name.startswith(".z") for section in sections):
+        raise ValueError("the old form of compression, which does not say how much it is")
+    return sum(section.data_size for section in sections)
+
+
 def _line_in_unit(elf: ELFFile, unit: CompileUnit, address: int) -> str | None:
     program = elf.get_dwarf_info().line_program_for_CU(unit)
-    if program is None:
+    if program is None or program["unit_length"] > MAX_LINE_BYTES:
         return None
     before = None
     for entry in program.get_entries():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import struct
@@ -10,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -184,6 +186,47 @@ def test_an_address_has_its_source_line(compiled: ElfImage) -> None:
     lines = {symbol.name: compiled.source_line(symbol.address) for symbol in compiled.functions}
     assert (lines["helper"], lines["twice"], lines["_start"]) == ("guest.c:3", "guest.c:5", "guest.c:8")
     assert compiled.source_line(0) is None
+
+
+def test_a_huge_line_table_is_left_alone(compiled: ElfImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = next(f for f in compiled.functions if f.name == "_start").address
+    assert compiled.source_line(start)
+    monkeypatch.setattr("pvisor.machine.elf.MAX_LINE_BYTES", 10)
+    assert compiled.source_line(start) is None
+
+
+def test_much_compressed_debug_information_is_left_alone(
+    compiled: ElfImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("objcopy") is None:
+        pytest.skip("objcopy is not installed")
+    (tmp_path / "zeros").write_bytes(bytes(1 << 20))
+    more, bomb = tmp_path / "more", tmp_path / "bomb"
+    added = f".debug_x={tmp_path}/zeros"
+    subprocess.run(["objcopy", "--add-section", added, compiled.path, more], check=True)
+    subprocess.run(["objcopy", "--compress-debug-sections=zlib", more, bomb], check=True)
+    start = next(f for f in compiled.functions if f.name == "_start").address
+    assert bomb.stat().st_size < 1 << 17
+    assert ElfImage(bomb).source_line(start) == compiled.source_line(start)
+    monkeypatch.setattr("pvisor.machine.elf.MAX_DEBUG_BYTES", 1 << 20)
+    assert ElfImage(bomb).source_line(start) is None
+
+
+def test_one_long_name_many_times_is_no_name(compiled: ElfImage, tmp_path: Path) -> None:
+    content = bytearray(compiled.path.read_bytes())
+    elf = ELFFile(io.BytesIO(content))
+    at, n_bytes = len(content), 1 << 14
+    content += b"\0" + b"n" * n_bytes + b"\0" + bytes(24)
+    n_symbols = 64
+    symbol = struct.pack("<IBBHQQ", 1, 2, 0, 1, compiled.entry, 1)
+    first = len(content)
+    content += symbol * n_symbols
+    for name, start, size in ((".strtab", at, n_bytes + 2), (".symtab", first, 24 * n_symbols)):
+        header = elf["e_shoff"] + elf["e_shentsize"] * elf.get_section_index(name)
+        struct.pack_into("<QQ", content, header + 24, start, size)
+    found = image(tmp_path, bytes(content))
+    assert n_bytes * n_symbols > 4 * len(content)
+    assert found.functions == ()
 
 
 def test_damaged_names_and_lines_are_left_out(compiled: ElfImage, tmp_path: Path) -> None:
