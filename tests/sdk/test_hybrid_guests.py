@@ -67,14 +67,15 @@ class Onlooker:
 
 
 @TIERS
+@pytest.mark.parametrize("mode", ["hybrid", "para"])
 @pytest.mark.parametrize("writable", [False, True], ids=["read", "write"])
 def test_code_that_others_look_at_is_as_the_guest_wrote_it(
-    tier: str, writable: bool, tmp_path: Path
+    tier: str, mode: str, writable: bool, tmp_path: Path
 ) -> None:
-    elf = build_guest([GUESTS / "shown_code.c"], tmp_path / "shown_code.elf", "hybrid").path
+    elf = build_guest([GUESTS / "shown_code.c"], tmp_path / "shown_code.elf", mode).path
     world = World()
     onlooker = Onlooker(world, writable=writable)
-    config = DomainConfig(elf, mode="hybrid", tier=tier, max_insns=20_000_000)
+    config = DomainConfig(elf, mode=mode, tier=tier, max_insns=20_000_000)
     machine = build(config, ConsoleOutput(onlooker.hear), NoInput(), world=world)
     try:
         loop = RunLoop(machine.domain, machine.vcpus, on_kick=lambda: None, drain_trace=lambda: None)

@@ -210,7 +210,7 @@ void pv_show_code(pv_vcpu *v, uint64_t rip)
 void pv_original_code(pv_vcpu *v, uint64_t gpa, void *bytes, uint32_t n_bytes)
 {
     struct engine *e = (struct engine *)v;
-    for (uint32_t i = 0; e->shadow && i < n_bytes && gpa + i < e->ram_bytes; i++) {
+    for (uint32_t i = 0; e->n_patches && i < n_bytes && gpa + i < e->ram_bytes; i++) {
         const uint8_t *originals = e->shadow->originals[(gpa + i) / PAGE_BYTES];
         uint8_t original = originals ? originals[(gpa + i) & (PAGE_BYTES - 1)] : 0;
         if (original && ((uint8_t *)bytes)[i] == TRAPPING)
