@@ -51,7 +51,7 @@ pv_grants *pv_open_grants(void)
 
 void pv_close_grants(pv_grants *g)
 {
-    if (!g || --g->n_users)
+    if (!g || __atomic_sub_fetch(&g->n_users, 1, __ATOMIC_SEQ_CST)) /* Python lets go of it on any thread */
         return;
     munmap(g->window, WINDOW_BYTES);
     free(g);
@@ -64,7 +64,7 @@ int pv_show_grants(pv_vcpu *v, pv_grants *g)
         return 0;
     if (e->lane || e->grants || unicorn.mem_map_ptr(e->uc, PV_GRANT_WINDOW, WINDOW_BYTES, UC_PROT_ALL, g->window))
         return -1;
-    g->n_users++;
+    __atomic_add_fetch(&g->n_users, 1, __ATOMIC_SEQ_CST);
     e->grants = g;
     return 0;
 }
