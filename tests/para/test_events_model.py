@@ -233,11 +233,13 @@ class EventMachine(RuleBasedStateMachine):
         domid = self.domid_at(domid)
         port = self.port_at(domid, port)
         result = self.hypervisor.callers[domid].call(rows.EVENT_VCPU, port, vcpu_id)
+        if vcpu_id == N_VCPUS:
+            assert result == -EINVAL.number
+            return
         end = self.found(domid, port, result)
         if end is None:
             return
-        is_fixed = end.kind == IPI or (end.kind == VIRQ and end.virq == VIRQ_TIMER)
-        if is_fixed or vcpu_id == N_VCPUS:
+        if end.kind == IPI or (end.kind == VIRQ and end.virq == VIRQ_TIMER):
             assert result == -EINVAL.number
             return
         assert result == 0
