@@ -22,16 +22,13 @@ static uint32_t width_of(struct engine *e)
     return in_64bit_code(e) ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0;
 }
 
-/* What the instruction at `code` is; reason 0 for all others. */
+/* What the instruction at `code` is; reason 0 for all others. Behind prefixes only: 0F 20 may be part of an operand. */
 static struct found look_at(const uint8_t *code, uint32_t n, bool mode64)
 {
     struct found found = {0, n, 0, false};
     uint32_t at = 0, rex = 0;
-    bool lock = false;
-    for (; at + 3 <= n + 1 && code[at] != 0x0f; at++) {
-        lock |= code[at] == 0xf0;
+    for (; at < n && is_prefix(code[at], mode64); at++)
         rex = mode64 && (code[at] & 0xf0) == 0x40 ? code[at] : 0;
-    }
     if (at + 1 >= n || code[at] != 0x0f)
         return found;
     uint8_t opcode = code[at + 1];
@@ -40,7 +37,7 @@ static struct found look_at(const uint8_t *code, uint32_t n, bool mode64)
     } else if ((opcode & ~2) == 0x20 && at + 2 < n) {
         uint8_t modrm = code[at + 2];
         uint32_t number = (modrm >> 3 & 7) | (rex & 4 ? 8 : 0);
-        if (number == 8 || (number == 0 && lock)) /* AMD's alternative encoding, which the engine knows */
+        if (number == 8)
             found.reason = PV_EXIT_MOV_CR;
         found.gpr = (modrm & 7) | (rex & 1 ? 8 : 0);
         found.is_write = opcode == 0x22;
