@@ -117,3 +117,28 @@ def test_a_step_over_such_a_loop_is_a_step(tmp_path: Path, mode: str, tier: str,
     behind = CODE + len(storm.prologue()) + len(storm.code)
     storm.code += b"\x9f\x90\x90"
     assert run(tmp_path, storm, mode, tier)[:4] == le(behind, 4)
+
+
+RET_E0, SHL_4 = b"\xc2\xe0\x00", b"\xc1\xe0\x04"
+"""ret 0xe0; shl eax, 4: their second byte is the opcode of LOOPNE."""
+
+
+@WAYS
+@pytest.mark.parametrize("n_ahead", (1, 2, 511 - 8))
+def test_what_only_has_such_a_byte_in_it_runs(tmp_path: Path, mode: str, tier: str, n_ahead: int) -> None:
+    """With a count of 1, at the end of a block."""
+    storm = Storm(0, n_steps=0)
+    body = b"\xb9\x01\0\0\0\xb8\x05\0\0\0" + SHL_4 + b"\x90" * n_ahead  # mov ecx, 1; mov eax, 5
+    back = b"\xb9\x01\0\0\0" + b"\x90" * n_ahead + RET_E0
+    store = b"\x89\x04\x25" + le(LOG, 4) + b"\x31\xc0\xe6\xf4"  # mov [LOG], eax; end
+    storm.code = b"\xe8" + le(len(store), 4) + store + body + back
+    assert run(tmp_path, storm, mode, tier)[:4] == le(0x50, 4)
+
+
+@WAYS
+def test_such_a_byte_at_every_end_of_a_block(tmp_path: Path, mode: str, tier: str) -> None:
+    """A block that no jump ends has 512 instructions at most."""
+    storm = Storm(0, n_steps=0)
+    storm.code = b"\xb9\x01\0\0\0\x31\xdb" + b"\xb8\x01\0\0\0\xc1\xe0\x04\x01\xc3" * 400  # add ebx, eax
+    storm.code += b"\x89\x1c\x25" + le(LOG, 4)
+    assert run(tmp_path, storm, mode, tier)[:4] == le(0x10 * 400, 4)

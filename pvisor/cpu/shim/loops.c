@@ -10,7 +10,7 @@
 enum { STATUS_FLAGS = 0xcd5, ADDRESS_SIZE = 0x67 };
 
 /* For a code hook the engine puts the status flags there, and leaves them: what runs next would have them, too. */
-static void clear_copy_of_flags(struct engine *e)
+void clear_copy_of_flags(struct engine *e)
 {
     state_load(e);
     *state32(e, e->at.eflags) &= ~(uint32_t)STATUS_FLAGS;
@@ -33,14 +33,25 @@ static uint64_t counter_mask(struct engine *e, bool has_67)
     return !(current_hflags(e) & HF_CS32) == has_67 ? UINT32_MAX : UINT16_MAX;
 }
 
+/* Is the instruction LOOPE or LOOPNE? The same byte may stand in an operand of another (SHL EAX, n). */
+static bool is_loop(struct engine *e, const uint8_t *code, uint32_t size)
+{
+    if (size < 2 || (code[size - 2] & 0xfe) != 0xe0)
+        return false;
+    for (uint32_t i = 0; i < size - 2; i++)
+        if (!is_prefix(code[i], in_64bit_code(e)))
+            return false;
+    return true;
+}
+
 static void on_loop(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 {
     struct engine *e = user;
     uint8_t code[16];
     clear_copy_of_flags(e);
-    if (e->stopping || size < 2 || size > sizeof code || fetch(e, address, code, size) < size ||
-        (code[size - 2] & 0xfe) != 0xe0)
-        return; /* the instruction in front of it, or other code by now */
+    if (e->stopping || size > sizeof code || fetch(e, address, code, size) < size ||
+        !is_loop(e, code, size))
+        return; /* other code by now */
     if (*state32(e, e->at.eflags) & RFLAGS_TF)
         return; /* it is alone in its block, and the engine sees to the #DB */
     uint64_t mask = counter_mask(e, memchr(code, ADDRESS_SIZE, size - 2)), rcx, rip;
@@ -55,24 +66,42 @@ static void on_loop(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     unicorn.reg_write(uc, UC_X86_REG_RIP, &rip); /* the block is left; all of it has been counted */
 }
 
+/* The last instruction of a block: where it begins, and 0 where the block cannot be decoded. */
+static uint32_t find_last(struct engine *e, const uint8_t *code, uint32_t size)
+{
+    uint32_t width = in_64bit_code(e) ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0, last = 0;
+    for (uint32_t at = 0, length; at < size; at += length) {
+        length = instruction_length(code + at, size - at, width);
+        if (!length)
+            return 0;
+        last = at;
+    }
+    return last;
+}
+
 /*
  * Puts the hook into a block that ends with one. True: it is new there, so the block must be translated anew. The
  * table is bounded; what a guest has beyond it, it has as the engine runs it.
  */
 bool hook_loop(struct engine *e, uint64_t address, uint32_t size)
 {
-    uint8_t end[2];
-    uint64_t at = address + size - sizeof end;
-    if (size <= sizeof end || e->n_loops == N_LOOPS)
+    uint8_t code[PAGE_BYTES];
+    if (size <= 2 || size > sizeof code || e->n_loops == N_LOOPS)
         return false; /* alone in its block, it has no flags to lose */
-    if (fetch(e, at, end, sizeof end) < sizeof end || (end[0] & 0xfe) != 0xe0)
+    if (fetch(e, address + size - 2, code, 2) < 2 || (code[0] & 0xfe) != 0xe0)
+        return false; /* most blocks */
+    if (fetch(e, address, code, size) < size)
+        return false;
+    uint32_t last = find_last(e, code, size); /* what ends it may have such bytes in its operand */
+    uint64_t at = address + last;
+    if (!last || !is_loop(e, code + last, size - last))
         return false;
     for (uint32_t i = 0; i < e->n_loops; i++)
         if (e->loops[i] == at)
             return false;
     uc_hook hook;
     e->loops[e->n_loops++] = at;
-    unicorn.hook_add(e->uc, &hook, UC_HOOK_CODE, (void *)on_loop, e, at - 1, at); /* it may have a prefix */
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_CODE, (void *)on_loop, e, at, at);
     unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), address, address + size);
     return true;
 }
