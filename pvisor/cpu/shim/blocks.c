@@ -279,7 +279,7 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     const struct slot *slot = find_slot(e, address);
     if (slot->key != key || slot->extent.bytes != size) {
         bool is_patched = e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size);
-        if (is_patched || hook_loop(e, address, size)) {
+        if (is_patched || hook_loop(e, address, size) || hook_user_io(e, address, size)) {
             begin_again(e, address);
             return;
         }

@@ -41,6 +41,7 @@ struct tail {              /* instructions before `rip` in the block at `address
 #define N_TAILS 2048u
 #define N_OPERATIONS 64u
 #define N_LOOPS 256u
+#define N_USER_IOS 256u
 #define N_OPEN_OPERATIONS 32u
 #define N_RECORDS 65536u
 #define RECORD_SLACK 8192u     /* a block, of two pages at most, cannot make more exits inside hooks than it has bytes */
@@ -132,6 +133,8 @@ struct engine {
 
     uint64_t loops[N_LOOPS];   /* addresses of LOOPE and LOOPNE that have a hook (loops.c) */
     uint32_t n_loops;
+    uint64_t user_ios[N_USER_IOS]; /* likewise of I/O instructions of user code (user_io.c) */
+    uint32_t n_user_ios;
 
     pv_operation operations[N_OPERATIONS];
     uint32_t n_operations;

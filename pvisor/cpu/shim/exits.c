@@ -267,6 +267,15 @@ static __attribute__((noinline)) void interrupt(struct engine *e, uint32_t vecto
         fault(e, vector, error);
 }
 
+/* From a code hook: the instruction at RIP is not to run, and this is its exception, with error code 0. */
+void raise_fault(struct engine *e, uint32_t vector)
+{
+    end_window_step(e);
+    follow_if(e);
+    leave_shadow(e);
+    fault(e, vector, 0);
+}
+
 static void on_interrupt(uc_engine *uc, uint32_t vector, void *user)
 {
     (void)uc;

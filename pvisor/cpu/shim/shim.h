@@ -114,9 +114,11 @@ void close_code(struct engine *e);
 
 /* --- loops.c */
 bool hook_loop(struct engine *e, uint64_t address, uint32_t size);
+void clear_copy_of_flags(struct engine *e);
 
-/* --- user_code.c */
+/* --- user_io.c, user_code.c */
 bool refuse_user_io(struct engine *e);
+bool hook_user_io(struct engine *e, uint64_t address, uint32_t size);
 bool leave_virtual_8086(struct engine *e);
 bool refuse_untranslatable(struct engine *e);
 
@@ -252,6 +254,7 @@ static inline void end_window_step(struct engine *e)
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
 bool is_prefix(uint8_t byte, bool mode64); /* legacy prefixes and REX */
 void install_hooks(struct engine *e);
+void raise_fault(struct engine *e, uint32_t vector);
 bool serve_natively(struct engine *e, native_handler *handler);
 void serve_in_hook(struct engine *e, uint32_t reason);
 uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user);

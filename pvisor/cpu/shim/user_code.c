@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the engine lets user code do, and a CPU does not: IN, OUT, INS and OUTS whatever IOPL says, and IRET to
- * virtual-8086 mode as if from ring 0. With v.guards_user both are user code's #GP(0), which goes the way of any other.
+ * What the engine lets user code do, and a CPU does not, apart from I/O (user_io.c): IRET to virtual-8086 mode as if from
+ * ring 0, and code over which the translator gives up. With v.guards_user both are user code's own faults, which go the
+ * way of any other.
  *
  * The engine cannot stop inside the hook of an I/O instruction, but it can raise an exception there: its library exports
- * QEMU's raise_exception_err, which leaves the hook by a jump. That is used where a probe at start-up has shown that it
- * works; else such an instruction does nothing, and IN gives ones. INS has stored a zero by then, as the engine does to
- * find out whether it may.
+ * QEMU's raise_exception_err, which leaves the hook by a jump. Here is the probe that shows whether that works.
  */
 #include "selftest.h"
 #include "api.h"
@@ -16,16 +15,6 @@
 #endif
 
 enum { VECTOR_UD = 6, VECTOR_GP = 13, OUT_AT = 3, DPL3_DATA = 0xf300, DPL3_CODE32 = 0xcffb00, USER_CS32 = 0x2b, USER_SS = 0x1b };
-
-/* True: the I/O instruction of user code is not to be served. It does not come back where it can raise the fault. */
-bool refuse_user_io(struct engine *e)
-{
-    if (!e->v.guards_user || !in_user_code(e))
-        return false;
-    if (probed.raise && e->v.repair == PV_REPAIR_STATE)
-        probed.raise(e->state, VECTOR_GP, 0);
-    return true;
-}
 
 /*
  * An IRET has led to virtual-8086 mode, where nothing has run yet: the next block is about to begin, or its fetch has
