@@ -32,19 +32,22 @@ static bool ioport_allowed(struct engine *e, uint32_t ioport, int size)
     return likely(by_level) || !(lane_cr0(e) & 1) || map_allows(e, ioport & 0xffff, (uint32_t)size);
 }
 
-uint32_t lane_on_in(uc_engine *uc, uint32_t ioport, int size, void *user)
+/* From a hook of the instruction. It does not come back where the I/O port is not allowed. */
+void check_ioport(struct engine *e, uint32_t ioport, int size)
 {
-    struct engine *e = user;
     if (unlikely(!ioport_allowed(e, ioport, size)) && !e->stopping)
         internals.raise(e->state, VECTOR_GP, 0);
+}
+
+uint32_t lane_on_in(uc_engine *uc, uint32_t ioport, int size, void *user)
+{
+    check_ioport(user, ioport, size);
     return on_in(uc, ioport, size, user);
 }
 
 void lane_on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user)
 {
-    struct engine *e = user;
-    if (unlikely(!ioport_allowed(e, ioport, size)) && !e->stopping)
-        internals.raise(e->state, VECTOR_GP, 0);
+    check_ioport(user, ioport, size);
     on_out(uc, ioport, size, value, user);
 }
 

@@ -16,7 +16,7 @@
 #define PV_EMU_H
 #include "cpu/shim/shim.h"
 
-enum { LANE_CHAIN = 4, LANE_MMIO = 16, LANE_SITES = 512, FAULTS_WITHOUT_PROGRESS = 10000 };
+enum { LANE_CHAIN = 4, LANE_MMIO = 16, LANE_SITES = 512, LANE_IO_SITES = 256, FAULTS_WITHOUT_PROGRESS = 10000 };
 
 struct lane_fault {
     uint32_t vector, error;
@@ -38,7 +38,7 @@ struct lane {
     struct lane_fault chain[LANE_CHAIN];    /* what led to the delivery under way */
     uint64_t faults_at, n_faults;           /* how many exceptions came at one instruction count */
     uint32_t translations[N_SLOTS];         /* by slot: how often a block with such an address was translated */
-    uint32_t n_sites;
+    uint32_t n_sites, n_io_sites;
     uint64_t sites[LANE_SITES];             /* addresses of instructions with a hook (sites.c) */
     uint32_t n_mmio;
     struct lane_mmio mmio[LANE_MMIO];
@@ -75,6 +75,7 @@ const char *find_internals(void);
 const char *find_fields(struct engine *e);
 struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char **wrong);
 
+void check_ioport(struct engine *e, uint32_t ioport, int size);
 bool hook_sites(struct engine *e, uint64_t address, uint32_t size);
 void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user);
 void lane_on_translation(uc_engine *uc, uc_tb *block, uc_tb *before, void *user);
