@@ -19,7 +19,9 @@ OPCODES = (0x200F, 0x220F, 0x300F, 0x320F, 0x310F, 0xA20F)
 """MOV of a control register, WRMSR, RDMSR, RDTSC and CPUID, as bytes lie in memory."""
 BEFORE = (0x00, 0x0F, 0x40, 0x44, 0x4C, 0x66, 0xF0, 0xF3)
 """What may stand in front of one, prefixes among them."""
-OPERANDS = tuple(opcode << 8 | before | last << 24 for opcode in OPCODES for before in BEFORE for last in (0, 17))
+OPERANDS = tuple(
+    opcode << 8 | before | last << 24 for opcode in OPCODES for before in BEFORE for last in (0, 17)
+)
 MSRS = (0x10, 0x1B, 0x3B)
 
 

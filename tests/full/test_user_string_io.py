@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""INS and OUTS in ring 3: without the right to the I/O port they fault before they touch memory (SDM 1 19.5)."""
+"""INS and OUTS in ring 3: without the right to the port they fault before they touch memory (SDM 1 19.5)."""
 
 from __future__ import annotations
 

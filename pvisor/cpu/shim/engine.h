@@ -113,6 +113,7 @@ struct engine {
     uint16_t nested_at[256];   /* where it may be, in words; n_nested_at of them (user_code.c) */
     uint32_t n_nested_at;
     bool stopping;             /* uc_emu_stop was called; what the block still does has no effect */
+    bool tsc_hidden;           /* by CR4.TSD, since then (intercepts.c) */
     bool exit_open;            /* v.exit waits to be completed (counted, traced, answered) */
     bool served_natively;
     uint64_t exit_started_ns;

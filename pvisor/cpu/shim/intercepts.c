@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * IN, OUT, CPUID and RDTSC: served inside their hooks, natively or by a callback into Python, because Unicorn
- * cannot stop at them. It would run on to the end of the block.
+ * cannot stop behind them. It would run on to the end of the block.
  */
 #include "api.h"
-#include "shim.h"
+#include "selftest.h"
+
+enum { VECTOR_GP = 13, CR4_TSD = 1 << 2 };
 
 /* Callback into Python (cffi). */
 void pv_on_hook_exit(void *owner);
@@ -15,6 +17,43 @@ static native_handler *handler_of(struct engine *e, uint32_t reason)
         return e->native[reason];
     uint32_t found = e->native_ioport[reason == PV_EXIT_IO_OUT][e->v.exit.ioport];
     return found ? e->native_io[found - 1] : NULL;
+}
+
+static void set_tsd(struct engine *e, bool set)
+{
+    uint64_t cr4 = 0;
+    read_register(e, UC_X86_REG_CR4, &cr4);
+    cr4 = set ? cr4 | CR4_TSD : cr4 & ~(uint64_t)CR4_TSD;
+    write_register(e, UC_X86_REG_CR4, &cr4);
+    e->tsc_hidden = set;
+}
+
+/*
+ * The run ends behind this instruction. An engine that has been told to stop runs on to the end of the block, and asks only
+ * the first of its hooks: RDTSC would show the host's time. So the block is left by an exception, of which nobody hears.
+ * Where none can be raised, RDTSC is made to fault: with CR4.TSD, at any ring but 0.
+ */
+static void stop_in_hook(struct engine *e)
+{
+    uint8_t code[16];
+    uint64_t linear = linear_of(e, e->v.regs->rip);
+    stop(e);
+    if (!e->lane && !can_raise(e)) {
+        set_tsd(e, true);
+        return;
+    }
+    uint32_t n = fetch(e, linear, code, sizeof code);
+    e->v.regs->rip += instruction_length(code, n, in_64bit_code(e) ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0);
+    if (e->lane)
+        lane_raise(e, VECTOR_GP);
+    probed.raise(e->state, VECTOR_GP, 0); /* neither comes back */
+}
+
+/* Before the next run. */
+void show_tsc(struct engine *e)
+{
+    if (unlikely(e->tsc_hidden))
+        set_tsd(e, false);
 }
 
 /* The exit's time is that of its instruction, though the rest of the block has been credited, too. */
@@ -50,7 +89,7 @@ void serve_in_hook(struct engine *e, uint32_t reason)
     complete_exit(e);
     if (e->v.stop_in_hook) {
         e->v.insns = credited - rest + 1;
-        stop(e);
+        stop_in_hook(e);
     } else {
         e->v.insns = credited;
     }

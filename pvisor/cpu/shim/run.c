@@ -88,6 +88,7 @@ uint32_t pv_run(pv_vcpu *v)
     pv_complete(v);
     refresh_limit(e);
     e->stopping = false;
+    show_tsc(e);
     v->stop_in_hook = 0;
     state_store(e);
     uc_err error = emulate(e);

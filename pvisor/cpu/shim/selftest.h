@@ -29,4 +29,9 @@ struct probed {
     raise_error *raise;        /* likewise: raises an exception out of a hook (user_code.c) */
 };
 extern struct probed probed;
+
+static inline bool can_raise(const struct engine *e)
+{
+    return probed.raise && e->v.repair == PV_REPAIR_STATE;
+}
 #endif

@@ -190,6 +190,7 @@ bool lane_walk(struct engine *e, uint64_t gva, uint64_t *physical, uint64_t *rig
 bool lane_wants_look(struct engine *e);
 bool lane_nmi_blocked(struct engine *e);
 uint32_t lane_stopped(struct engine *e);
+void lane_raise(struct engine *e, uint32_t vector);
 
 /* --- blocks.c */
 struct slot *find_slot(struct engine *e, uint64_t address);
@@ -257,6 +258,7 @@ void install_hooks(struct engine *e);
 void raise_fault(struct engine *e, uint32_t vector);
 bool serve_natively(struct engine *e, native_handler *handler);
 void serve_in_hook(struct engine *e, uint32_t reason);
+void show_tsc(struct engine *e);
 uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user);
 void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user);
 int on_cpuid(uc_engine *uc, void *user);

@@ -18,17 +18,12 @@
 
 enum { VECTOR_UD = 6, VECTOR_GP = 13 };
 
-static bool may_raise(const struct engine *e)
-{
-    return probed.raise && e->v.repair == PV_REPAIR_STATE;
-}
-
 /* From an intercept. True: it is not to be served. It does not come back where it can raise the fault. */
 bool refuse_user_io(struct engine *e)
 {
     if (!e->v.guards_user || !in_user_code(e))
         return false;
-    if (may_raise(e))
+    if (can_raise(e))
         probed.raise(e->state, VECTOR_GP, 0);
     return true;
 }
@@ -50,7 +45,7 @@ static bool wants_hook(struct engine *e, const uint8_t *code, uint32_t n, bool *
     *is_locked = false;
     for (; at < n && is_prefix(code[at], in_64bit_code(e)); at++)
         *is_locked |= code[at] == 0xf0;
-    return at < n && (is_string_io(code[at]) || (is_plain_io(code[at]) && !may_raise(e)));
+    return at < n && (is_string_io(code[at]) || (is_plain_io(code[at]) && !can_raise(e)));
 }
 
 /* Before the instruction at one of the addresses; the code there may be another now. */
@@ -83,7 +78,7 @@ static bool is_known(const struct engine *e, uint64_t address)
 static bool is_suspicious(struct engine *e, const uint8_t *code, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (is_string_io(code[i]) || (is_plain_io(code[i]) && !may_raise(e)))
+        if (is_string_io(code[i]) || (is_plain_io(code[i]) && !can_raise(e)))
             return true;
     return false;
 }

@@ -32,6 +32,12 @@ static bool ioport_allowed(struct engine *e, uint32_t ioport, int size)
     return likely(by_level) || !(lane_cr0(e) & 1) || map_allows(e, ioport & 0xffff, (uint32_t)size);
 }
 
+/* Out of a hook, which is left by a jump. */
+void lane_raise(struct engine *e, uint32_t vector)
+{
+    internals.raise(e->state, (int)vector, 0);
+}
+
 /* From a hook of the instruction. It does not come back where the I/O port is not allowed. */
 void check_ioport(struct engine *e, uint32_t ioport, int size)
 {
