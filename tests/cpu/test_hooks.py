@@ -119,6 +119,15 @@ def test_registers_are_those_at_the_instruction_though_its_block_goes_on(rig: Ma
     assert seen == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("prefix", (b"", b"\x48", b"\x66", b"\x2e"), ids=bytes.hex)
+def test_rdtscp_is_told_from_rdtsc_behind_a_prefix(rig: MakeRig, prefix: bytes) -> None:
+    r = rig(prefix + b"\x0f\x01\xf9" + prefix + b"\x0f\x31" + HLT)
+    seen: list[int] = []
+    r.in_hook(lambda: seen.append(r.exit.value))
+    r.run_to_hlt()
+    assert seen == [1, 0]
+
+
 def test_a_handler_may_write_guest_memory(rig: MakeRig) -> None:
     r = rig(OUT_80 + b"\x48\x8b\x1c\x25" + le(DATA, 4) + HLT)  # mov rbx, [DATA]
     r.in_hook(lambda: r.memory.write_u64(DATA, 99))

@@ -152,26 +152,29 @@ static void read_tsc(struct engine *e, bool with_number)
         gpr[RCX] = e->v.vcpu_id; /* IA32_TSC_AUX */
 }
 
-int on_rdtsc(uc_engine *uc, void *user)
+static int rdtsc(struct engine *e, bool with_number)
 {
-    (void)uc;
-    struct engine *e = user;
     if (e->stopping)
         return 1;
     state_load(e);
-    uint8_t copy[2] = {0};
-    const uint8_t *code = code_at(e, linear_of(e, e->v.regs->rip));
-    if (unlikely(!code)) {
-        fetch(e, linear_of(e, e->v.regs->rip), copy, 2);
-        code = copy;
-    }
     if (e->v.tsc_runs) {
-        read_tsc(e, code[1] == 0x01);
-        state_store(e);
-        return 1;
+        read_tsc(e, with_number);
+    } else {
+        e->v.exit.value = with_number;
+        serve_in_hook(e, PV_EXIT_RDTSC);
     }
-    e->v.exit.value = code[1] == 0x01; /* RDTSCP is 0F 01 F9, RDTSC 0F 31 */
-    serve_in_hook(e, PV_EXIT_RDTSC);
     state_store(e);
     return 1;
+}
+
+int on_rdtsc(uc_engine *uc, void *user)
+{
+    (void)uc;
+    return rdtsc(user, false);
+}
+
+int on_rdtscp(uc_engine *uc, void *user)
+{
+    (void)uc;
+    return rdtsc(user, true);
 }

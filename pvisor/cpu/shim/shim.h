@@ -263,6 +263,7 @@ uint32_t on_in(uc_engine *uc, uint32_t ioport, int size, void *user);
 void on_out(uc_engine *uc, uint32_t ioport, int size, uint32_t value, void *user);
 int on_cpuid(uc_engine *uc, void *user);
 int on_rdtsc(uc_engine *uc, void *user);
+int on_rdtscp(uc_engine *uc, void *user);
 void stop(struct engine *e);
 void catch_aborts(void);
 void complete_exit(struct engine *e);

@@ -66,7 +66,7 @@ static void install_lane_hooks(struct engine *e)
         {UC_HOOK_INSN, (void *)lane_on_out, UC_X86_INS_OUT},
         {UC_HOOK_INSN, (void *)on_cpuid, UC_X86_INS_CPUID},
         {UC_HOOK_INSN, (void *)on_rdtsc, UC_X86_INS_RDTSC},
-        {UC_HOOK_INSN, (void *)on_rdtsc, UC_X86_INS_RDTSCP},
+        {UC_HOOK_INSN, (void *)on_rdtscp, UC_X86_INS_RDTSCP},
     };
     for (size_t i = 0; i < sizeof hooks / sizeof hooks[0]; i++) {
         uc_hook hook;
