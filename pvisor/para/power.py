@@ -124,5 +124,6 @@ class PowerRoom:
     def _time_over(self, domain: Domain, vcpu_id: int, exit: Exit) -> None:
         del self._timers[vcpu_id]
         self._polls[vcpu_id].is_polling = 0
-        exit.result = ETIME
+        if not domain.vcpus[vcpu_id].has_event:  # else an upcall came first, and it waits for its turn since
+            exit.result = ETIME
         domain.scheduling.wake(vcpu_id)

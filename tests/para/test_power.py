@@ -137,6 +137,17 @@ def test_poll_until_a_time() -> None:
     assert trial.woken.ids == [0]
 
 
+def test_poll_that_an_upcall_has_ended_is_not_ended_by_its_time() -> None:
+    """The vCPU was woken, and others have the CPU until after the time that it would have waited."""
+    trial = Trial()
+    trial.vcpus[0].virtual_if = True
+    assert trial.poll(3, due_ns=MS)[0] is Outcome.BLOCK
+    trial.shared.raise_upcall(0, 5)
+    trial.domain.notify(trial.vcpus[0])
+    trial.clock.advance(MS)
+    assert trial.exits[0].result == 0
+
+
 @pytest.mark.parametrize(("due_ns", "result"), [(MS - 1, TIME_OVER), (MS, TIME_OVER), (MS + 1, None)])
 def test_poll_to_a_time_that_has_passed(due_ns: int, result: int | None) -> None:
     trial = Trial()
