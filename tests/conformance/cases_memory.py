@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pvisor.abi import constants
-from pvisor.abi.areas import grants, memory
+from pvisor.abi.areas import cpu, grants, memory
 from pvisor.abi.areas.events import DOMID_SELF
 from pvisor.abi.errnos import EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, EPERM
 from pvisor.abi.model import Hypercall
@@ -189,6 +189,7 @@ _FRAMES = (
     *(refused("no-ram", call, (Data(ABOVE), 1), _INVAL) for call in (RELEASE, POPULATE)),
     refused("mapped", RELEASE, (Data(Frame(0)), 1), _BUSY),
     refused("table", RELEASE, (Data(ROOT), 1), _BUSY),
+    refused("given-back", cpu.SHARED_SET, (Frame(0),), _NOENT, *gone(0)),
     refused("shared-page", RELEASE, (Data(Start("shared_info_gpa")), 1), _BUSY),
     refused("granted", RELEASE, (Data(Frame(9)), 1), _BUSY, GRANTED, shown(9, 0)),
     Case("memory-map", (

@@ -266,7 +266,7 @@ static inline int64_t pv_fpu_ts(uint32_t set)
     return pv_hypercall1(PV_HC_FPU_TS, set);
 }
 
-/* Move the shared page. Result: 0; -PV_EBUSY or -PV_EINVAL. */
+/* Move the shared page. Result: 0; -PV_EBUSY or -PV_EINVAL or -PV_ENOENT. */
 static inline int64_t pv_shared_set(uint64_t gpa)
 {
     return pv_hypercall1(PV_HC_SHARED_SET, gpa);

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL
+from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL, ENOENT
 from pvisor.abi.features import EVENTS, TRAPS
 from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_in, u32, u64
 
@@ -335,6 +335,7 @@ SHARED_SET = Hypercall(
     errors={
         EBUSY: "the frame is a page table",
         EINVAL: "`gpa` is no multiple of 4096, or there is no memory",
+        ENOENT: "the frame was given back (MEMORY_RELEASE)",
     },
     notes=(
         "The frame is filled anew, as at the start: every port masked, no event pending, the upcalls of "
