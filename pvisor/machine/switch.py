@@ -116,7 +116,8 @@ class Switch:
         """Let a frame of virtual time `now_ns` arrive where it belongs, not before `earliest_ns`."""
         sender.n_sent += 1
         self._on_frame(now_ns, frame)
-        self._learn(frame[6:12], sender, now_ns)
+        if sender.is_attached:
+            self._learn(frame[6:12], sender, now_ns)
         receiver = self._port_of(frame[:6], now_ns)
         for port in self._ports if receiver is None else (receiver,):
             if port is not sender:

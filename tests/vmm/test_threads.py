@@ -238,3 +238,17 @@ def test_what_is_put_aside_in_a_step_is_bounded_and_is_frames() -> None:
     switch.detach(sender)
     sender.send(frame)
     assert sender.n_refused == 8 and not switch.has_frames
+
+
+def test_who_has_gone_is_not_remembered_by_a_frame_of_its_last_step() -> None:
+    """Its address may be another's soon: a frame for it goes to all, not to nobody."""
+    switch, clocks = SteppedSwitch(), [Clock() for _ in range(3)]
+    ports = [switch.attach(clock.timers, clock.receive) for clock in clocks]
+    gone = bytes([2, 0, 0, 0, 0, 7])
+    ports[0].send(bytes([2, 0, 0, 0, 0, 8]) + gone + bytes(48))
+    switch.detach(ports[0])
+    switch.pass_on(STEP_NS)
+    ports[1].send(gone + bytes([2, 0, 0, 0, 0, 9]) + bytes(48))
+    switch.pass_on(STEP_NS)
+    clocks[2].go_to(2 * STEP_NS)
+    assert len(clocks[2].came) == 2, "the last of who has gone, and the one for it"
