@@ -131,6 +131,16 @@ class ConsoleRing(BufferBackend):
     def _fill(self, ring: BackRing) -> None:
         input, now_ns = self.domain.input, self.domain.timers.now()
         while self._empty and input.has_arrived(now_ns):
-            buffer = self._empty.popleft()
-            self.answer(ring, buffer, input.take(now_ns, buffer.n_bytes))
+            self._give(ring, self._empty.popleft(), now_ns)
         self._watch.set(input.next_arrival_ns(now_ns) if self._empty else None)
+
+    def _give(self, ring: BackRing, buffer: Buffer, now_ns: int) -> None:
+        """Input into a buffer. None of it is taken where the buffer's page cannot be written."""
+        try:
+            with self.page(buffer.gref, writable=True) as page:
+                data = self.domain.input.take(now_ns, buffer.n_bytes)
+                page[buffer.offset : buffer.offset + len(data)] = data
+        except GuestError as error:
+            ring.put(buffer.id, -error.result)
+        else:
+            ring.put(buffer.id, 0, len(data))

@@ -95,6 +95,8 @@ def test_input_for_a_page_that_is_not_there_any_more() -> None:
     rig.table.revoke(gref)
     rig.pass_time(5000)
     assert rig.rings[0].responses() == [(3, _NOENT, 0)]
+    assert rig.ask(READ, rig.grant(DATA), 0, 100) == [(3, 0, 4)], "the input waits for a better one"
+    assert rig.memory.read(DATA, 4) == b"late"
 
 
 def test_an_index_that_lies_while_input_is_awaited() -> None:
