@@ -150,3 +150,9 @@ def test_who_does_not_use_a_ring_does_not_pay_for_it(tmp_path: Path) -> None:
     echo = build_guest([FOLDER / "echo.c"], tmp_path / "echo.elf", "para").path
     rings = {"pv_ring_init", "pv_console_connect", "pv_device_connect", "pv_event_dispatch"}
     assert not symbols(echo) & rings
+
+
+def test_output_lets_in_no_input_that_is_masked(tmp_path: Path) -> None:
+    elf = build_guest([FOLDER / "para" / "console_masked.c"], tmp_path / "masked.elf", "para").path
+    said_by = said(run_domain(config(elf, "native"), input=typed(b"x")))
+    assert said_by == "busy\n" * 20 + "masked: 0\nunmasked\n"

@@ -49,15 +49,20 @@ static void take(const struct pv_ring_response *response)
         n_input = response->n_bytes < PV_PAGE_BYTES ? response->n_bytes : PV_PAGE_BYTES;
 }
 
-/* Ask for a signal when input comes. What came meanwhile, seen by ring_write alone, is told as if it came now. */
+/*
+ * Ask for a signal when input comes. What came meanwhile, seen by ring_write alone, is told as if it came now; where the
+ * source is masked, as soon as it is no more.
+ */
 static void rest(void)
 {
     struct pv_ring_response response;
     while (pv_ring_rest(&ring) && pv_ring_take(&ring, &response) > 0)
         take(&response);
     if (is_told && n_read < n_input) {
-        __atomic_fetch_or(&pv_shared->pending[device.port / 64], 1ull << device.port % 64, __ATOMIC_SEQ_CST);
-        pv_event_unmask(device.port);
+        uint64_t bit = 1ull << device.port % 64;
+        __atomic_fetch_or(&pv_shared->pending[device.port / 64], bit, __ATOMIC_SEQ_CST);
+        if (!(__atomic_load_n(&pv_shared->mask[device.port / 64], __ATOMIC_SEQ_CST) & bit))
+            pv_event_unmask(device.port);
     }
 }
 

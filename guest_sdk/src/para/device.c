@@ -62,7 +62,7 @@ static bool backend_is(const struct pv_device *device, const char *state)
     return memcmp(text, state, strlen(state) + 1) == 0;
 }
 
-/* Until the backend has answered. It signals the port when it binds, so nobody has to poll the store. */
+/* Until the backend has answered. It signals the port when it binds, but not when it refuses: so the store is asked. */
 static int wait_for_backend(const struct pv_device *device)
 {
     while (!backend_is(device, "connected")) {
