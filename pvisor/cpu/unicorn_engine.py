@@ -372,7 +372,6 @@ class UnicornVcpu(Records):
                 lib.pv_native_enable(self.v, wing.encode(), i)
 
 
-
 @contextmanager
 def signals_kick() -> Iterator[Callable[[], bool]]:
     """Inside, Ctrl-C and SIGTERM kick every vCPU and do nothing else. Gives a function: did one come?"""

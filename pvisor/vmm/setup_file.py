@@ -6,7 +6,7 @@
 
     [domain.server]
     kernel = "server.elf"              # the only key that must be there
-    mode = "auto"                      # auto, full, para, emu
+    mode = "auto"                      # auto, full, para, emu, hybrid
     memory = "64M"
     vcpus = 1
     weight = 256                       # its share of the CPU
