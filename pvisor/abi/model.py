@@ -137,11 +137,6 @@ class Field:
         """Name, and length of an array."""
         return self.name if self.count is None else f"{self.name}[{self.count}]"
 
-    @property
-    def is_scalar(self) -> bool:
-        """Is it one number?"""
-        return isinstance(self.type, CType) and self.count is None
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Struct:

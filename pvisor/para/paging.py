@@ -23,7 +23,7 @@ from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.para.frames import FLUSH, L1, L4, NONE, PINNED, U32_MAX, FrameTable
 from pvisor.para.hypercalls import Served
 from pvisor.para.refusal import GuestError, copy_in, invalid
-from pvisor.para.tables import FRAME, HOLE_SLOTS, HYPERCALL_PAGE_GVA, P
+from pvisor.para.tables import FRAME, HOLE_SLOTS, P
 from pvisor.para.walk import find_entry, is_own_address
 
 FLUSH_PAGE, FLUSH_ALL = rows.FLUSH_PAGE.number, rows.FLUSH_ALL.number
@@ -229,6 +229,3 @@ class Paging:
         else:
             raise invalid()
         return 0
-
-
-__all__ = ["HYPERCALL_PAGE_GVA", "Paging"]

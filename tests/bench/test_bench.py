@@ -26,7 +26,7 @@ from pvisor.observe.bench import (
     run_bench,
 )
 from pvisor.observe.bench_guest import OPERATIONS, BenchGuest, Operation
-from pvisor.para import paging
+from pvisor.para import tables
 from pvisor.para.start import hypercall_pages
 
 ROW_KEYS = (
@@ -129,7 +129,7 @@ def test_a_floor_runs_the_benchmarks_own_bytes() -> None:
     finally:
         guest.close()
     assert loop.page == hypercall_pages("syscall")[:4096]
-    assert PAGE_GVA == paging.HYPERCALL_PAGE_GVA
+    assert PAGE_GVA == tables.HYPERCALL_PAGE_GVA
 
 
 @pytest.mark.parametrize("op", OPERATIONS, ids=lambda op: op.name)

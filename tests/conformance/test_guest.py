@@ -20,7 +20,7 @@ from pvisor.machine.console import ConsoleOutput
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.memory import PAGE_BYTES
 from pvisor.para.cpu import ParaWing
-from pvisor.para.paging import HYPERCALL_PAGE_GVA
+from pvisor.para.tables import HYPERCALL_PAGE_GVA
 from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.loop import RunLoop
