@@ -6,10 +6,11 @@ reason that occurred; `wall_ns` is the host's time in the handlers of that reaso
 C served it and were not timed (`--time-exits` samples them).
 
 Behind them: `unclaimed_ioports` and `unclaimed_mmio` count accesses by address where nobody answers (of
-memory, those beyond the first 1024 addresses as "elsewhere"); `idle_ns` is the part of `virtual_ns` that went
-by in waiting; `deadlines` counts those of devices that came. `remedy` is what was done about sensitive
-instructions, and `patches` how many of them are replaced `now`, at the end, and how many `ever` were; both
-are null except in mode full.
+memory, those beyond the first 1024 addresses as "elsewhere"); `idle_ns` is the part of `virtual_ns` in
+which the first virtual CPU did not run: it waited, or, for `steal_ns` of it, others ran in its stead;
+`deadlines` counts those of devices that came. `remedy` is what was done about sensitive instructions, and
+`patches` how many of them are replaced `now`, at the end, and how many `ever` were; both are null except in
+mode full.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def stats_of(result: RunResult) -> Json:
         "unclaimed_ioports": _by_address(result.unclaimed_ioports),
         "unclaimed_mmio": {**_by_address(result.unclaimed_mmio), **_elsewhere(result)},
         "idle_ns": result.idle_ns,
+        "steal_ns": result.steal_ns,
         "deadlines": result.n_deadlines,
         "remedy": result.remedy,
         "patches": dict(zip(("now", "ever"), result.patches, strict=True)) if result.patches else None,

@@ -156,7 +156,9 @@ class RunResult:
     patches: tuple[int, int] | None = None
     """Mode full: sensitive instructions that are replaced at the end, and that ever were."""
     idle_ns: int = 0
-    """Virtual time that went by in waiting, a part of `virtual_ns`."""
+    """Virtual time in which its first vCPU did not run, a part of `virtual_ns`."""
+    steal_ns: int = 0
+    """The part of `idle_ns` in which that vCPU could have run, and others did."""
     n_deadlines: int = 0
     """Deadlines of devices that came."""
     unclaimed_mmio: Mapping[int, int] = field(default_factory=dict)

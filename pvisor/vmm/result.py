@@ -67,6 +67,7 @@ def gather(
         remedy=config.remedy or DEFAULT_REMEDY if domain.wing.name == "full" else None,
         patches=machine.vcpu.patches if domain.wing.name == "full" else None,
         idle_ns=int(machine.vcpu.v.idle_ns),
+        steal_ns=domain.scheduling.times(machine.vcpu.vcpu_id).steal_ns,
         n_deadlines=domain.timers.n_acted,
         unclaimed_mmio=dict(machine.mmio.unclaimed) if machine.mmio else {},
         n_unclaimed_mmio_elsewhere=machine.mmio.n_unclaimed_elsewhere if machine.mmio else 0,

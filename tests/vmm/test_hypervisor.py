@@ -103,6 +103,16 @@ def test_two_to_one(worker: Worker, pair: tuple[str, str]) -> None:
     assert all(100 * MS <= domain.stats.virtual_ns < 103 * MS for domain in done.domains)
 
 
+@pytest.mark.parametrize("mode", ["full", "para"])
+def test_time_that_others_took_is_told_from_time_asleep(worker: Worker, mode: str) -> None:
+    spinner, other = run(worker(mode, "spin:5000"), worker(mode, "spin:5000")).domains
+    for domain in (spinner, other):
+        assert 2_000_000 < domain.stats.steal_ns == domain.stats.idle_ns
+    sleeper, spinner = run(worker(mode, "nap:5000"), worker(mode, "spin:1000")).domains
+    assert sleeper.stats.steal_ns < 1_000_000 < 4_000_000 < sleeper.stats.idle_ns - sleeper.stats.steal_ns
+    assert spinner.stats.steal_ns == spinner.stats.idle_ns
+
+
 def test_a_cap_is_kept_whoever_else_runs(worker: Worker) -> None:
     done = run(worker("para", "spin:100000", cap_percent=10), worker("full", "nap:50000 count:1000"))
     assert abs(done.domains[0].stats.n_instructions - 10 * MS) <= MS
