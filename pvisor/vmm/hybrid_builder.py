@@ -53,7 +53,7 @@ def build_hybrid(parts: Parts) -> Machine:
     calls = HypercallTable(OFFERED, (*abi_calls(OFFERED, io.console.served), *io.served, mover.served))
     io.multicall.table = calls
     domain.pointers = GuestPointers(wing.paging, parts.memory.size_bytes)
-    upcalls = UpcallVector(apic, shared)
+    upcalls = UpcallVector(apic, shared, vcpu)
     domain.notify = upcalls.notify
     leaves = hypervisor_leaves(OFFERED, (MSR_HYPERCALL_PAGE, MSR_UPCALL_VECTOR))
     wing.cpuid = CpuidTable(MappingProxyType(leaves), is_pc=True)
@@ -128,9 +128,10 @@ class HypercallPageMsr:
 class UpcallVector:
     """PV_MSR_UPCALL_VECTOR: upcalls are interrupts of the local APIC, at this vector; 0: none."""
 
-    def __init__(self, apic: LocalApic, shared: SharedPage) -> None:
+    def __init__(self, apic: LocalApic, shared: SharedPage, vcpu: Vcpu) -> None:
         self._apic = apic
         self._shared = shared
+        self._vcpu = vcpu
         self._vector = 0
 
     def read(self) -> int:
@@ -138,10 +139,12 @@ class UpcallVector:
         return self._vector
 
     def write(self, value: int) -> bool:
-        """Set the vector; False for one that the APIC does not take."""
+        """Set the vector, and look whether an upcall is due; False for one that the APIC does not take."""
         if value and not FIRST_VECTOR <= value <= 0xFF:
             return False
         self._vector = value
+        if self._shared.upcall_pending(self._vcpu.vcpu_id):
+            self.notify(self._vcpu)
         return True
 
     def notify(self, vcpu: Vcpu) -> None:

@@ -102,3 +102,8 @@ def test_a_table_that_others_write_to_holds_from_the_next_load_of_cr3_on(tier: s
     onlooker.watch("shown_table", "hybrid", tier, tmp_path)
     lines = onlooker.said.split(b"\n")
     assert (lines[0], lines[2], lines[4:]) == (b"read 1", b"read 1", [b"read 2", b""])
+
+
+@TIERS
+def test_an_event_before_there_is_a_vector_keeps_no_later_one_away(tier: str, tmp_path: Path) -> None:
+    assert run("late_upcall", tier, tmp_path).output == b"calls: 3\n"

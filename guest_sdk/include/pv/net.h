@@ -34,7 +34,8 @@ long pv_net_receive(void *frame, size_t size_bytes);
 
 /*
  * Call HANDLER with CONTEXT by interrupt after frames have come; NULL: nobody again. One call may stand for several
- * frames, and for those that have come before there is none: take them after this function. Returns 0; -PV_ENODEV.
+ * frames: take frames with pv_net_receive until there is none, or there may be no other call. For those that have come
+ * before there is none: take them after this function, likewise. Returns 0; -PV_ENODEV.
  */
 int pv_net_on_receive(pv_interrupt_handler *handler, void *context);
 

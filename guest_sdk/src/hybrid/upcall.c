@@ -32,8 +32,9 @@ void pv_upcall_start(void)
         return;
     is_started = true;
     uint8_t vector = pv_interrupt_vector(pv_event_dispatch);
-    __asm__ volatile("wrmsr" : : "c"(PV_MSR_UPCALL_VECTOR), "a"((uint32_t)vector), "d"(0) : "memory");
     __atomic_store_n(&pv_shared->vcpu[0].upcall_mask, 0, __ATOMIC_SEQ_CST); /* the APIC and IF do that here */
+    /* Last: it looks whether an upcall is due already. */
+    __asm__ volatile("wrmsr" : : "c"(PV_MSR_UPCALL_VECTOR), "a"((uint32_t)vector), "d"(0) : "memory");
 }
 
 void pv_interrupt_adopt(enum pv_source source, uint32_t port)
