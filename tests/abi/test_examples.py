@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pvisor.abi.areas.power import VCPU_UP
 from pvisor.abi.calls import CALLS
 from pvisor.abi.model import Hypercall
 from pvisor.machine.console import ConsoleOutput
@@ -50,10 +51,10 @@ def _gcc(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def build_example(call: Hypercall, kernel: Path, folder: Path) -> Path:
-    """The guest with a call's example."""
+def build_example(call: Hypercall, kernel: Path, folder: Path, *, then: str = "return 0;") -> Path:
+    """The guest with a call's example, and what it does then."""
     source, elf = folder / "example.c", folder / "example.elf"
-    source.write_text(f'#include "example.h"\n\nint example(void)\n{{\n{call.example}\nreturn 0;\n}}\n')
+    source.write_text(f'#include "example.h"\n\nint example(void)\n{{\n{call.example}\n{then}\n}}\n')
     _gcc(str(source), str(kernel), *LINK.split(), "-o", str(elf))
     return elf
 
@@ -80,3 +81,13 @@ def test_example(call: Hypercall, kernel: Path, tmp_path: Path) -> None:
         assert result.output == PRINTS.get(call.name, b"")
         ends.add((result.ending.status, result.n_instructions))
     assert len(ends) == 1, "the tiers differ"
+
+
+@pytest.mark.parametrize("tier", ["native", "python"])
+def test_the_second_cpu_of_the_example_begins_as_a_c_function_does(
+    kernel: Path, tmp_path: Path, tier: str
+) -> None:
+    elf = build_example(VCPU_UP, kernel, tmp_path, then="for (;;)\n    pv_yield();")
+    config = DomainConfig(elf, "para", 4 << 20, max_insns=100_000, tier=tier, n_vcpus=2)
+    result = run_domain(config)
+    assert result.ending.status == 0, result.ending.reason

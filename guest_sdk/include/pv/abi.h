@@ -517,7 +517,7 @@ PV_STATIC_ASSERT(offsetof(struct pv_multicall_entry, result) == 48, "pv_multical
 /* Where a virtual CPU begins. */
 struct pv_vcpu_context {
     pv_gva_t rip;      /* its first instruction */
-    pv_gva_t rsp;      /* its stack */
+    pv_gva_t rsp;      /* RSP there; 8 below a multiple of 16 for a C function */
     uint64_t argument; /* RDI there */
     uint64_t reserved; /* 0 */
 };

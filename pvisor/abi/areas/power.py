@@ -25,7 +25,7 @@ VCPU_CONTEXT = Struct(
     "Where a virtual CPU begins.",
     (
         Field("rip", CType.GVA, "its first instruction"),
-        Field("rsp", CType.GVA, "its stack"),
+        Field("rsp", CType.GVA, "RSP there; 8 below a multiple of 16 for a C function"),
         Field("argument", CType.U64, "RDI there"),
         Field("reserved", CType.U64, "0"),
     ),
@@ -148,6 +148,9 @@ VCPU_UP = Hypercall(
         "It begins in ring 1 with the start state's segments, flags and FPU, the caller's page tables, and "
         "all "
         "general registers 0 but for RIP, RSP and RDI. Its upcalls are masked.",
+        "RSP is `rsp` itself: nothing is pushed, for nobody has called. The C ABI (System V, AMD64) wants "
+        "RSP + 8 to be a multiple of 16 where a function begins. So for a C function, which must not return, "
+        "`rsp` is the end of a stack, a multiple of 16, less 8; code in assembly may take any.",
         "Trap handlers, upcall entry, kernel stack and segment bases are each virtual CPU's own, and not "
         "set yet.",
         "The virtual CPUs of a domain run in turn, never at the same instant; still each may be interrupted "
@@ -155,8 +158,11 @@ VCPU_UP = Hypercall(
         "another between any two instructions.",
     ),
     replaces="INIT and STARTUP interrupts by the local APIC (a PC here has one CPU)",
-    example="struct pv_vcpu_context context = {(uintptr_t)second_cpu, (uintptr_t)(second_stack + sizeof "
-    "second_stack), 0, 0};\npv_vcpu_up(1, &context);",
+    example=(
+        "uint64_t top = (uintptr_t)second_stack + sizeof second_stack; /* a multiple of 16 */\n"
+        "struct pv_vcpu_context context = {(uintptr_t)second_cpu, top - 8, 0, 0}; /* as after a CALL */\n"
+        "pv_vcpu_up(1, &context);"
+    ),
 )
 
 VCPU_DOWN = Hypercall(

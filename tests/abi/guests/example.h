@@ -15,7 +15,7 @@ extern struct pv_shared_info *shared;
 /* An unused frame of the guest's memory, by its number from 0 on: its address, physical and virtual. */
 uint64_t frame(unsigned index);
 
-/* Where the hypervisor may enter the kernel: ends the guest with status 0. */
+/* Where the hypervisor may enter the kernel: ends the guest with status 0; second_cpu only with a C function's stack. */
 extern const char trap_entry[], second_cpu[];
 
 /* A stack for an entry. */
