@@ -140,12 +140,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Struct:
-    """A struct in memory that both sides see. `grows` is true where its size travels with it."""
+    """A struct in memory that both sides see."""
 
     name: str
     doc: str
     fields: tuple[Field, ...]
     grows: bool
+    """May a later version add members at its end?"""
+    end: str = ""
+    """Of one that grows: how a guest knows which members there are. A clause, without a full stop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

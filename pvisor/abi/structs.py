@@ -19,6 +19,7 @@ ELF_NOTE = Struct(
         Field("needed_features", CType.U64, "the features without which it cannot run, one bit each"),
     ),
     grows=True,
+    end="the note's body size says where it ends",
 )
 
 START_INFO = Struct(
@@ -46,6 +47,7 @@ START_INFO = Struct(
         Field("n_hypercall_pages", CType.U32, "hypercall pages, one after the other"),
     ),
     grows=True,
+    end="`size_bytes` says where it ends",
 )
 
 TIME = Struct(

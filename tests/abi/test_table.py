@@ -11,9 +11,13 @@ import pytest
 
 from pvisor.abi import areas, calls
 from pvisor.abi.areas import itself
+from pvisor.abi.areas.cpu import SHARED_INFO
 from pvisor.abi.calls import ARG_REGISTERS, CALLS, by_name, by_number
+from pvisor.abi.constants import PAGE_BYTES
 from pvisor.abi.errnos import ENOSYS
-from pvisor.abi.model import Access, CType, Hypercall
+from pvisor.abi.layout import layout_of
+from pvisor.abi.model import Access, CType, Hypercall, Struct
+from pvisor.abi.structs import STRUCTS
 from pvisor.abi.table import ABI
 
 each_call = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
@@ -122,3 +126,16 @@ def test_texts_and_numbers_of_constants_are_told_apart() -> None:
     assert signature == b"pvisorpvisor"
     with pytest.raises(TypeError):
         by_constant["PV_ELF_NOTE_NAME"].number  # noqa: B018
+
+
+@pytest.mark.parametrize("row", STRUCTS, ids=lambda row: row.name)
+def test_a_struct_that_grows_says_how_one_knows_where_it_ends(row: Struct) -> None:
+    assert row.grows == bool(row.end)
+    for name in re.findall(r"`(\w+)`", row.end):
+        assert name in {member.name for member in row.fields}
+
+
+def test_the_shared_page_is_one_page_and_does_not_claim_to_say_its_size() -> None:
+    assert layout_of(SHARED_INFO).size_bytes <= PAGE_BYTES.number
+    assert not any("size" in member.name for member in SHARED_INFO.fields)
+    assert "feature bit" in SHARED_INFO.end

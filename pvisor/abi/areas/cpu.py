@@ -78,6 +78,7 @@ SHARED_INFO = Struct(
         Field("vcpu", VCPU_INFO, "one for each virtual CPU", 16),
     ),
     grows=True,
+    end="it has no member for its size, so a feature bit tells of each, and all of it stays in this one page",
 )  # fmt: skip
 
 TRAP_ENTRY = Struct(

@@ -105,7 +105,7 @@ def _arg_type(arg: Arg) -> str:
 def _struct(row: Struct) -> str:
     layout = layout_of(row)
     growth = (
-        "A later version may add members at the end; the size that travels with it says where it ends"
+        f"A later version may add members at the end; {row.end}"
         if row.grows
         else "Its size never changes"
     )
