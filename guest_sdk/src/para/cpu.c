@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The CPU, asked by hypercall. */
+#include <stddef.h>
+
 #include <pv/cpu.h>
 #include <pv/hypercall.h>
 
 #include "event.h"
 
+/* As HLT: what masks upcalls masks them here too. BLOCK would let them in. */
 void pv_cpu_idle(void)
 {
+    while (__atomic_load_n(&pv_shared->vcpu[0].upcall_mask, __ATOMIC_SEQ_CST))
+        pv_poll(NULL, 0, 0);
     pv_block();
 }
 

@@ -3,8 +3,8 @@
  * Domain 1 leaves a port in the store; domain 2 binds to it, and the two throw a number to and fro. The command line says
  * which domain this is: 1 or 2.
  */
-#include <pv/cpu.h>
 #include <pv/event.h>
+#include <pv/interrupt.h>
 #include <pv/printf.h>
 #include <pv/start.h>
 #include <pv/store.h>
@@ -25,14 +25,11 @@ static void changed(void *context, struct pv_trap_frame *frame)
     n_changed++;
 }
 
-/* A signal that comes after the poll has set upcall_pending, and then BLOCK returns at once: it is not slept over. */
+/* Interrupts are disabled but for the wait itself: a signal that comes after the look is not slept over. */
 static void wait_until(int *count)
 {
-    pv_event_poll();
-    while (*count == 0) {
-        pv_cpu_idle();
-        pv_event_poll();
-    }
+    while (*count == 0)
+        pv_interrupts_wait();
     *count = 0;
 }
 
