@@ -20,7 +20,7 @@ from pvisor.full import multiboot
 from pvisor.full.kernel_file import PVH_NOTE, multiboot_header, read_image
 from pvisor.machine.elf import ElfImage, Note, RawImage
 from pvisor.observe.sensitive import Finding, Survey, survey
-from pvisor.para.start import abi_note
+from pvisor.para.start import PARA_NOTE, PC_NOTE, abi_note
 
 MAX_PLACES = 5
 """So many places that cannot be decoded are named."""
@@ -140,10 +140,11 @@ def _kind(image: ElfImage) -> str:
     """By what `--mode auto` goes by."""
     if abi_note(image) is not None:
         return "paravirtual kernel (mode para)"
+    mode = "full" if abi_note(image, PC_NOTE) is None else "hybrid"
     if multiboot_header(image) is not None:
-        return "PC kernel, started by Multiboot (mode full)"
+        return f"PC kernel, started by Multiboot (mode {mode})"
     if image.note(*PVH_NOTE) is not None:
-        return "PC kernel, started by PVH (mode full)"
+        return f"PC kernel, started by PVH (mode {mode})"
     return "neither a PC kernel nor a paravirtual one: it has no note or header that says so"
 
 
@@ -169,8 +170,8 @@ def _notes(image: ElfImage) -> Table:
 
 
 def _meaning(image: ElfImage, note: Note) -> str:
-    if (note.name, note.type) == (constants.ELF_NOTE_NAME.value, constants.ELF_NOTE_TYPE.number):
-        fields = abi_note(image) or {}
+    if note.name == constants.ELF_NOTE_NAME.value and note.type in (PARA_NOTE, PC_NOTE):
+        fields = abi_note(image, note.type) or {}
         needs = fields["needed_features"]
         names = [feature.name for feature in FEATURES if needs & feature.mask]
         unknown = needs & ~sum(feature.mask for feature in FEATURES)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     help="full: the guest believes it owns a PC. para: it calls us. hybrid: a PC that calls us for its I/O. "
-    "emu: a PC without a hypervisor in it. auto: full or para, as its file says.",
+    "emu: a PC without a hypervisor in it. auto: as its file says.",
 )
 @domain_options
 @click.option(

@@ -30,6 +30,8 @@ TRANSPORTS = {"syscall": b"\x0f\x05", "vmcall": b"\x0f\x01\xc1", "int": b"\xcd\x
 STACK_BYTES = constants.STACK_BYTES.number
 CMDLINE_MAX = constants.CMDLINE_MAX.number
 ABI_VERSION = constants.ABI_VERSION.number
+PARA_NOTE, PC_NOTE = constants.ELF_NOTE_TYPE.number, constants.ELF_NOTE_TYPE_PC.number
+"""Types of the pvisor note: of a paravirtual kernel, and of a PC kernel for mode hybrid."""
 
 
 def hypercall_pages(transport: str) -> bytes:
@@ -47,9 +49,9 @@ def offered_features(transport: str) -> int:
     return offered | features.RAW_VMCALL.mask if transport == "vmcall" else offered
 
 
-def abi_note(image: ElfImage) -> dict[str, int] | None:
+def abi_note(image: ElfImage, note_type: int = PARA_NOTE) -> dict[str, int] | None:
     """The guest's ABI note (struct pv_elf_note), or None. Refuses a note that is too short."""
-    note = image.note(str(constants.ELF_NOTE_NAME.value), constants.ELF_NOTE_TYPE.number)
+    note = image.note(str(constants.ELF_NOTE_NAME.value), note_type)
     if note is None:
         return None
     if len(note.desc) < sizeof("pv_elf_note"):
@@ -66,6 +68,11 @@ def check_note(image: ElfImage, offered: int) -> None:
         raise GuestRefused(
             f"{image.path}: no paravirtual guest (a 64-bit ELF with a pvisor note); try --mode full"
         )
+    check_needs(image, note, offered)
+
+
+def check_needs(image: ElfImage, note: dict[str, int], offered: int) -> None:
+    """Refuse a guest whose note asks for a newer ABI or a feature that is not offered."""
     if note["abi_version"] > ABI_VERSION or note["abi_version"] < 1:
         raise GuestRefused(
             f"{image.path}: needs version {note['abi_version']} of the ABI, this pvisor has {ABI_VERSION}"

@@ -24,7 +24,7 @@ from pvisor.machine.mmio import MmioBus
 from pvisor.machine.modules import Module, read_modules
 from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
-from pvisor.para.start import abi_note
+from pvisor.para.start import PC_NOTE, abi_note
 from pvisor.vmm.config import DEFAULT_REMEDY, MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
 from pvisor.vmm.world import World
 
@@ -82,13 +82,24 @@ class Parts:
 
 
 def mode_of(image: ElfImage, asked: str) -> str:
-    """`full`, `emu` or `para`: as asked, or `full` or `para` by what the kernel's file says."""
+    """The mode: as asked, or `full`, `para` or `hybrid` by what the kernel's file says.
+
+    Raises GuestRefused for a file that does not say, and for a kernel of mode `hybrid` in another one.
+    """
     if asked not in MODES:
         raise UsageError(f"--mode {asked}: there is {', '.join(MODES)}")
+    is_para, is_hybrid = abi_note(image) is not None, abi_note(image, PC_NOTE) is not None
+    if is_hybrid and not is_para and asked not in ("auto", "hybrid"):
+        raise GuestRefused(
+            f"{image.path}: a PC kernel that needs the hypervisor for its I/O, which it does not find in "
+            f"mode {asked}; give --mode hybrid, or no --mode"
+        )
     if asked != "auto":
         return asked
-    if abi_note(image) is not None:
+    if is_para:
         return "para"
+    if is_hybrid:
+        return "hybrid"
     if is_pc_kernel(image):
         return "full"
     refuse_multiboot2(image)

@@ -26,7 +26,7 @@ from pvisor.para.cpu import abi_calls, hypervisor_leaves
 from pvisor.para.grants import FixedFrames, NoWindow
 from pvisor.para.hypercalls import HypercallTable
 from pvisor.para.shared import SharedPage, SharedPageMover
-from pvisor.para.start import hypercall_pages
+from pvisor.para.start import PC_NOTE, abi_note, check_needs, hypercall_pages
 from pvisor.vmm.builder import Machine, Parts, build_pc
 from pvisor.vmm.io_rooms import IoRooms
 from pvisor.vmm.para_devices import attach_devices
@@ -43,6 +43,9 @@ FIRST_VECTOR = 0x10
 
 def build_hybrid(parts: Parts) -> Machine:
     """Make the domain. Raises UsageError or GuestRefused."""
+    note = abi_note(parts.image, PC_NOTE)
+    if note is not None:
+        check_needs(parts.image, note, OFFERED)
     machine, wing, apic = build_pc(parts, has_pc_io=False)
     domain, vcpu = machine.domain, machine.vcpu
     shared = SharedPage(parts.memory, None)

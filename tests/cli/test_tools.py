@@ -106,6 +106,7 @@ def test_build_then_run(pvisor: Pvisor, tmp_path: Path, mode: str) -> None:
     [
         ("full", ["mode full", "PVH entry point 0x200000", "_start"]),
         ("para", ["mode para", "ABI version 1, needs no features", "_start"]),
+        ("hybrid", ["mode hybrid", "PVH entry point 0x200000", "ABI version 1, needs no features"]),
     ],
 )
 def test_inspect(pvisor: Pvisor, guests: Shelf, mode: str, words: list[str]) -> None:

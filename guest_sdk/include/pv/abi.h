@@ -28,8 +28,9 @@
 #define PV_POISON          0xdeadc0dedeadc0de /* what RCX and R11 hold after a call under --debug-abi */
 
 /* ELF note. */
-#define PV_ELF_NOTE_NAME "pvisor" /* the note's name */
-#define PV_ELF_NOTE_TYPE 1        /* the note's type; its body is struct pv_elf_note */
+#define PV_ELF_NOTE_NAME    "pvisor" /* the note's name */
+#define PV_ELF_NOTE_TYPE    1        /* the note's type; its body is struct pv_elf_note */
+#define PV_ELF_NOTE_TYPE_PC 2        /* the same for a PC kernel that needs the hypervisor: mode hybrid */
 
 /* Start state. */
 #define PV_START_MAGIC 0x74726174737670 /* struct pv_start_info.magic: the bytes "pvstart", 0 */

@@ -11,14 +11,13 @@
 #include "io.h"
 #include "uart.h"
 
-#define UART 0x3f8
 #define DATA (UART + 0) /* RBR and THR; the divisor's low byte while DLAB is set */
 #define IER  (UART + 1) /* interrupt enable; the divisor's high byte while DLAB is set */
 #define FCR  (UART + 2) /* write: FIFO control */
 #define IIR  (UART + 2) /* read: bits 7 and 6 tell that the FIFO works */
 #define LCR  (UART + 3)
 #define MCR  (UART + 4)
-#define LSR  (UART + 5)
+#define LSR  UART_LSR
 
 #define IER_DATA_READY 0x01
 #define IER_THR_EMPTY  0x02
@@ -29,7 +28,7 @@
 #define MCR_DTR_RTS    0x03
 #define MCR_OUT2       0x08 /* lets the interrupt out of the chip */
 #define LSR_DATA_READY 0x01
-#define LSR_THR_EMPTY  0x20
+#define LSR_THR_EMPTY  UART_LSR_THR_EMPTY
 
 #define FIFO_BYTES 16
 

@@ -5,6 +5,10 @@
 
 #include <stdbool.h>
 
+#define UART               0x3f8 /* COM1: the byte to send, or that was received */
+#define UART_LSR           (UART + 5)
+#define UART_LSR_THR_EMPTY 0x20
+
 /* Make the console ready. Program the UART: 115200 baud, 8N1, FIFO on, no interrupts. Before the first pv_write. */
 void pv_console_start(void);
 

@@ -38,11 +38,15 @@ static bool is_pvisor(void)
            found[3] == PV_CPUID_SIGNATURE_EDX;
 }
 
-/* To a PC's serial port, whose state does not matter: a line that nobody reads does no harm. */
-static _Noreturn void refuse(void)
+/* On a PC without the hypervisor there is the UART, to say so. */
+static _Noreturn void complain(void)
 {
-    for (const char *c = "no pvisor here: this kernel is for pvisor run --mode hybrid\n"; *c; c++)
-        out8(0x3f8, (uint8_t)*c);
+    static const char why[] = "this kernel needs pvisor for its I/O: pvisor run --mode hybrid\n";
+    for (const char *c = why; *c != '\0'; c++) {
+        while (!(in8(UART_LSR) & UART_LSR_THR_EMPTY))
+            __asm__ volatile("pause");
+        out8(UART, (uint8_t)*c);
+    }
     pv_exit(1);
 }
 
@@ -53,7 +57,7 @@ void pv_console_start(void)
     if (is_pvisor())
         cpuid(PV_CPUID_VERSION, found);
     if (found[2] == 0)
-        refuse();
+        complain();
     for (uint32_t i = 0; i < found[1] && i < PV_HYPERCALL_PAGES; i++)
         write_msr(found[2], ((uintptr_t)pv_hypercall_pages + i * PV_PAGE_BYTES) | i);
     pv_hypercall_page = pv_hypercall_pages;
