@@ -57,12 +57,17 @@ def memory_map(memory_bytes: int) -> list[MemoryRange]:
         MemoryRange(EBDA_START, EBDA_BYTES, E820_RESERVED),
         MemoryRange(BIOS_START, MIB - BIOS_START, E820_RESERVED),
     ]
-    end = tables_at(memory_bytes) if memory_bytes >= SMALL_RAM_BYTES else memory_bytes
+    end = ram_end(memory_bytes)
     if end > MIB:
         ranges.append(MemoryRange(MIB, end - MIB, E820_RAM))
     if end < memory_bytes:
         ranges.append(MemoryRange(end, memory_bytes - end, E820_RESERVED))
     return [*ranges, MemoryRange(ROM_START, ROM_BYTES, E820_RESERVED)]
+
+
+def ram_end(memory_bytes: int) -> int:
+    """Where the RAM ends that the guest may use, of a PC with so much of it."""
+    return tables_at(memory_bytes) if memory_bytes >= SMALL_RAM_BYTES else memory_bytes
 
 
 def tables_at(memory_bytes: int) -> int:

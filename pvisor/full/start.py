@@ -21,7 +21,7 @@ from pvisor.full.kernel_file import multiboot_header, pvh_entry
 from pvisor.full.placement import Ram
 from pvisor.machine.cmdline import cmdline_bytes
 from pvisor.machine.elf import ElfImage, Segment
-from pvisor.machine.memory import GuestMemory
+from pvisor.machine.memory import MIN_BYTES, PAGE_BYTES, GuestMemory, too_little
 from pvisor.machine.modules import Module
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def place(
     image: ElfImage, memory: GuestMemory, *, cmdline: str, modules: Sequence[Module], rsdp: int
 ) -> Entry:
     """Put the kernel, its modules and what it is told into memory. Raises as `load` does."""
+    check_memory(image, memory.size_bytes)
     words = cmdline_bytes(cmdline, CMDLINE_MAX)
     memory_map = firmware.memory_map(memory.size_bytes)
     ram = Ram((r.start, r.start + r.n_bytes) for r in memory_map if r.type == E820_RAM)
@@ -115,6 +116,30 @@ def place(
     return Entry(entry, eax, info)
 
 
+def check_memory(image: ElfImage, memory_bytes: int) -> None:
+    """Refuse a domain that has too little memory for the kernel, saying how much it takes.
+
+    Raises GuestRefused for what is no PC kernel, too.
+    """
+    header = multiboot_header(image)
+    if header is None:
+        pvh_entry(image)
+    segments = image.segments if header is None else multiboot.kernel_of(image, header).segments
+    last = max((s.paddr + s.memory_bytes for s in segments if s.memory_bytes), default=0)
+    end = last + PAGE_BYTES - 1 & -PAGE_BYTES
+    if end <= firmware.ram_end(memory_bytes) and memory_bytes >= MIN_BYTES:
+        return
+    least_bytes = max(end, MIN_BYTES)
+    if firmware.ram_end(least_bytes) < end or least_bytes > firmware.SMALL_RAM_BYTES - firmware.TABLES_BYTES:
+        least_bytes += firmware.TABLES_BYTES
+    if least_bytes > firmware.MAX_RAM_BYTES:
+        raise GuestRefused(
+            f"{image.path}: needs memory up to {last:#x}, "
+            f"and a PC has {firmware.MAX_RAM_BYTES >> 20}M at most"
+        )
+    raise too_little(image.path, least_bytes, memory_bytes)
+
+
 def _put_kernel(image: ElfImage, segments: Sequence[Segment], memory: GuestMemory, ram: Ram) -> int:
     """Load a kernel's segments; the address behind the last."""
     for segment in segments:
@@ -122,11 +147,6 @@ def _put_kernel(image: ElfImage, segments: Sequence[Segment], memory: GuestMemor
         if not n_bytes:
             continue
         hole = ram.hole_in(start, n_bytes)
-        if hole is not None and hole[0] >= ram.end:
-            raise GuestRefused(
-                f"the kernel needs memory up to {start + n_bytes:#x}, the domain has RAM up to {ram.end:#x}; "
-                "give more --memory"
-            )
         if hole is not None:
             raise GuestRefused(
                 f"{image.path}: wants to be loaded at {hole[0]:#x}, where a PC has no RAM "

@@ -10,10 +10,13 @@ from __future__ import annotations
 import mmap
 import os
 from contextlib import suppress
+from pathlib import Path
 
-from pvisor.errors import UsageError
+from pvisor.errors import GuestRefused, PvisorError, UsageError
 
 PAGE_BYTES = 4096
+MIN_BYTES = 1 << 20
+"""The least memory that a domain has, of whatever kind."""
 
 
 class MemoryRangeError(ValueError):
@@ -27,7 +30,7 @@ class GuestMemory:
     """
 
     def __init__(self, size_bytes: int) -> None:
-        if size_bytes < 1 << 20 or size_bytes % PAGE_BYTES:
+        if size_bytes < MIN_BYTES or size_bytes % PAGE_BYTES:
             raise UsageError(f"--memory: {size_bytes} bytes will not do; give whole pages, at least 1M")
         host_bytes = host_memory_bytes()
         if size_bytes > host_bytes:
@@ -98,6 +101,25 @@ class GuestMemory:
     def write_u64(self, gpa: int, value: int) -> None:
         """Store one little-endian 64-bit word."""
         self.write(gpa, value.to_bytes(8, "little"))
+
+
+def too_little(kernel: Path, least_bytes: int, size_bytes: int) -> PvisorError:
+    """The refusal of a kernel that needs `least_bytes`, whole pages, of a domain that has `size_bytes`.
+
+    A UsageError where so little will not do for any kernel.
+    """
+    least, kind = size_text(least_bytes), UsageError if size_bytes < MIN_BYTES else GuestRefused
+    return kind(
+        f"{kernel}: needs at least {least} of memory, the domain has {size_text(size_bytes)}; "
+        "give more --memory, or memory in the file of `pvisor up`"
+    )
+
+
+def size_text(n_bytes: int) -> str:
+    """A size as `--memory` takes it, in the largest unit that divides it: 64M, 2164K, 100."""
+    if n_bytes and n_bytes % (1 << 20) == 0:
+        return f"{n_bytes >> 20}M"
+    return f"{n_bytes >> 10}K" if n_bytes and n_bytes % 1024 == 0 else str(n_bytes)
 
 
 def host_memory_bytes() -> int:

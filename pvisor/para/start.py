@@ -17,7 +17,7 @@ from pvisor.errors import GuestRefused
 from pvisor.machine.cmdline import cmdline_bytes
 from pvisor.machine.elf import ElfImage
 from pvisor.machine.frames import HypervisorFrames
-from pvisor.machine.memory import PAGE_BYTES, GuestMemory
+from pvisor.machine.memory import MIN_BYTES, PAGE_BYTES, GuestMemory, host_memory_bytes, too_little
 from pvisor.para import segments
 from pvisor.para import tables as page_tables
 from pvisor.para.hypercalls import N_CALLS
@@ -28,6 +28,8 @@ TRANSPORTS = {"syscall": b"\x0f\x05", "vmcall": b"\x0f\x01\xc1", "int": b"\xcd\x
 """The instruction by which a stub of the hypercall page calls. SYSCALL is the default: the cheapest here."""
 
 STACK_BYTES = constants.STACK_BYTES.number
+GIVEN_BYTES = PAGE_BYTES + STACK_BYTES + 3 * PAGE_BYTES
+"""Behind the kernel: guard page, stack, shared page, start info, command line."""
 CMDLINE_MAX = constants.CMDLINE_MAX.number
 ABI_VERSION = constants.ABI_VERSION.number
 PARA_NOTE, PC_NOTE = constants.ELF_NOTE_TYPE.number, constants.ELF_NOTE_TYPE_PC.number
@@ -104,30 +106,51 @@ class Placement:
 
 def place(image: ElfImage, memory_bytes: int) -> tuple[Placement, list[PageRange]]:
     """Lay out memory: guard page, stack, start-info, command line, tables. Refuses what does not fit."""
+    check_memory(image, memory_bytes)
     page_tables.check_placement(image.segments, memory_bytes)
-    high = [
+    high = _high(image)
+    kernel_start = min(s.paddr for s in image.segments)
+    kernel_end = _kernel_end(image)
+    stack_bottom = kernel_end + PAGE_BYTES
+    stack_top = stack_bottom + STACK_BYTES
+    tables = kernel_end + GIVEN_BYTES
+    first_free = tables + page_tables.n_tables(memory_bytes, high) * PAGE_BYTES
+    shared, start_info, cmdline = (stack_top + i * PAGE_BYTES for i in range(3))
+    at = Placement(
+        kernel_start, kernel_end, stack_bottom, stack_top, start_info, cmdline, shared, tables, first_free
+    )
+    return at, high
+
+
+def check_memory(image: ElfImage, memory_bytes: int) -> None:
+    """Refuse a domain that has too little memory for the kernel and its start, saying how much it takes."""
+    high, given_end, host_bytes = _high(image), _kernel_end(image) + GIVEN_BYTES, host_memory_bytes()
+    if memory_bytes > host_bytes:
+        return  # which nobody can give
+    least_bytes = max(memory_bytes, MIN_BYTES)
+    while True:  # more memory takes more tables, but far less than it gives
+        n_tables = page_tables.n_tables(least_bytes, high) if given_end <= host_bytes else 0
+        end = given_end + n_tables * PAGE_BYTES
+        if end <= least_bytes:
+            break
+        least_bytes = end
+    if least_bytes > memory_bytes:
+        raise too_little(image.path, least_bytes, memory_bytes)
+
+
+def _high(image: ElfImage) -> list[PageRange]:
+    """The segments that are seen elsewhere than where they lie."""
+    return [
         PageRange(
             s.vaddr & ~0xFFF, s.paddr & ~0xFFF, _n_pages(s.paddr, s.memory_bytes), page_tables.flags_of(s)
         )
         for s in image.segments
         if s.vaddr != s.paddr
     ]
-    kernel_start = min(s.paddr for s in image.segments)
-    kernel_end = max(s.paddr + s.memory_bytes for s in image.segments) + PAGE_BYTES - 1 & ~(PAGE_BYTES - 1)
-    stack_bottom = kernel_end + PAGE_BYTES
-    stack_top = stack_bottom + STACK_BYTES
-    tables = stack_top + 3 * PAGE_BYTES
-    first_free = tables + page_tables.n_tables(memory_bytes, high) * PAGE_BYTES
-    if first_free > memory_bytes:
-        raise GuestRefused(
-            f"kernel, stack and tables need {first_free:#x} bytes, the domain has {memory_bytes:#x}; "
-            "give more --memory"
-        )
-    shared, start_info, cmdline = (stack_top + i * PAGE_BYTES for i in range(3))
-    at = Placement(
-        kernel_start, kernel_end, stack_bottom, stack_top, start_info, cmdline, shared, tables, first_free
-    )
-    return at, high
+
+
+def _kernel_end(image: ElfImage) -> int:
+    return max(s.paddr + s.memory_bytes for s in image.segments) + PAGE_BYTES - 1 & ~(PAGE_BYTES - 1)
 
 
 def _n_pages(address: int, n_bytes: int) -> int:

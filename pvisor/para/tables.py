@@ -148,14 +148,8 @@ def build_hole(frames: HypervisorFrames, gdts: bytes, hypercall_pages: bytes) ->
 
 
 def check_placement(segments: Sequence[Segment], memory_bytes: int) -> None:
-    """Refuse a kernel that does not fit: outside RAM, at page 0, in the hole, or overlapping itself."""
+    """Refuse a kernel that does not fit into RAM as it is: at page 0, in the hole, or overlapping itself."""
     for segment in segments:
-        end = segment.paddr + segment.memory_bytes
-        if end > memory_bytes:
-            raise GuestRefused(
-                f"the kernel needs memory up to {end:#x}, the domain has {memory_bytes:#x}; "
-                "give more --memory"
-            )
         if segment.paddr < PAGE_BYTES:
             raise GuestRefused(
                 f"the segment at {segment.paddr:#x} covers page 0, which is never mapped; link higher"

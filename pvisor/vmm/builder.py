@@ -25,6 +25,7 @@ from pvisor.machine.modules import Module, read_modules
 from pvisor.machine.switch import Switch
 from pvisor.machine.timers import Timers
 from pvisor.para.start import PC_NOTE, abi_note
+from pvisor.para.start import check_memory as check_para_memory
 from pvisor.vmm.config import DEFAULT_REMEDY, MODES, REMEDIES, TIERS, TRANSPORTS, DomainConfig
 from pvisor.vmm.world import World
 
@@ -120,6 +121,7 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     image = read_image(config.kernel)
     mode = mode_of(image, config.mode)
     _check_remedy(config.remedy, mode)
+    _check_memory(image, mode, config.memory_bytes)
     if not 1 <= config.n_vcpus <= (MAX_VCPUS if mode == "para" else 1):
         raise UsageError(
             f"{config.n_vcpus} virtual CPUs: a domain in mode {mode} has "
@@ -140,6 +142,16 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
                 vcpu.enable_natives("full" if mode == "hybrid" else mode, config.without_natives)
         machine._owned = owned.pop_all()
     return machine
+
+
+def _check_memory(image: ElfImage, mode: str, memory_bytes: int) -> None:
+    """Refuse too little memory for what is a kernel of this mode, before any other size is asked for."""
+    if mode == "para" and abi_note(image) is not None:
+        check_para_memory(image, memory_bytes)
+    elif mode != "para" and is_pc_kernel(image):
+        from pvisor.full.start import check_memory
+
+        check_memory(image, memory_bytes)
 
 
 def _check_remedy(remedy: str | None, mode: str) -> None:

@@ -97,7 +97,7 @@ def test_memory_below_1_mib_is_cleared_where_the_kernel_wants_zeroes(tmp_path: P
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ((Part(b"\xf4", vaddr=3 * MIB + 0xE_0000, memory_bytes=1),), "needs memory up to 0x3e0001"),
+        ((Part(b"\xf4", vaddr=3 * MIB + 0xE_0000, memory_bytes=1),), "at least 4100K of memory"),
         ((Part(b"\xf4", vaddr=0xFFFF_FFFF_8000_0000),), "needs memory up to"),
         ((Part(b"\xf4", vaddr=0xB_8000),), "0xb8000, where a PC has no RAM"),
         ((Part(b"\xf4" * 0x2000, vaddr=0x9_F000),), "0x9fc00, where a PC has no RAM"),
