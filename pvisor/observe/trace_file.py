@@ -11,12 +11,16 @@ either tier, by every transport. It is a sequence of msgpack values:
     ...
     footer   {"ended_by", "status", "virtual_ns", "instructions", "records"}
 
-There is one record an exit, so one for each access to an I/O port. Operands are those that `operands` names
-for the reason, or fewer where the exit came to nothing before they were known; a hypercall's are its number
-and then its arguments, as many as the ABI gives it (all five for a number without a call). `result` is what
-a hypercall returned, nil for one that did not return and for all other reasons. What the hypervisor does for
-itself (budget, kick, a full buffer) is no exit of the guest and not recorded. A file without its footer was
-cut short.
+There is one record an exit, so one for each access to an I/O port. `vcpu` is the number of the vCPU in its
+domain. The records of a domain's vCPUs are merged by virtual time, and at one time stand in the order of the
+vCPUs. An exit is recorded when it is over: one in which a vCPU slept until after the buffer of another was
+full comes late.
+
+Operands are those that `operands` names for the reason, or fewer where the exit came to nothing before they
+were known; a hypercall's are its number and then its arguments, as many as the ABI gives it (all five for a
+number without a call). `result` is what a hypercall returned, nil for one that did not return and for all
+other reasons. What the hypervisor does for itself (budget, kick, a full buffer) is no exit of the guest and
+not recorded. A file without its footer was cut short.
 
 Host facts go to a side file, written with `--trace-host`: a header {"format": "pvisor.trace.host", "version":
 1}, then [index of the record, nanoseconds since the first record, served in C?] for each record.
@@ -145,7 +149,7 @@ def _record(record: Any, domid: int) -> tuple[object, ...]:
         call = calls.by_number(operands[0])
         del operands[1 + (len(call.args) if call is not None else N_HYPERCALL_ARGS) :]
         result = record.result if outcome != Outcome.STOP else None
-    return (record.virtual_ns, domid, 0, reason, record.rip, operands, result, outcome)
+    return (record.virtual_ns, domid, record.vcpu_id, reason, record.rip, operands, result, outcome)
 
 
 # --- reading

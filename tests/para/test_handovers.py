@@ -98,7 +98,7 @@ def run(elf: Path, case: Case, tier: str, without: Sequence[str] = ()) -> Seen:
 def fields_of(record: object) -> tuple[object, ...]:
     """The virtual facts of a trace record."""
     r: object = record
-    names = ("virtual_ns", "rip", "result", "n_ops", "reason", "outcome")
+    names = ("virtual_ns", "rip", "result", "n_ops", "reason", "outcome", "vcpu_id")
     values = [getattr(r, name) for name in names]
     return (*values, *list(r.ops)[: values[3]])  # type: ignore[attr-defined]
 

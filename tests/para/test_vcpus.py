@@ -174,7 +174,8 @@ def test_two_runs_and_two_tiers_have_the_same_trace(guest: Path) -> None:
         run_domain(
             config(guest, tier=tier),
             trace=lambda rows, into=records: into.extend(  # type: ignore[misc]
-                (r.virtual_ns, r.rip, r.reason, r.outcome, r.result, *r.ops[0 : r.n_ops]) for r in rows
+                (r.virtual_ns, r.vcpu_id, r.rip, r.reason, r.outcome, r.result, *r.ops[0 : r.n_ops])
+                for r in rows
             ),
         )
         traces.append(records)

@@ -23,7 +23,8 @@ static void record(struct engine *e)
     r->rip = x->rip;
     memcpy(r->ops, x->ops, sizeof r->ops);
     r->result = x->result;
-    r->n_ops = x->n_ops;
+    r->n_ops = (uint16_t)x->n_ops;
+    r->vcpu_id = (uint16_t)e->v.vcpu_id;
     r->reason = (uint16_t)x->reason;
     r->outcome = (uint16_t)x->outcome;
     r->native = e->served_natively;

@@ -174,7 +174,8 @@ typedef struct pv_record {
     uint64_t rip;
     uint64_t ops[6];
     int64_t result;
-    uint32_t n_ops;
+    uint16_t n_ops;
+    uint16_t vcpu_id;
     uint16_t reason;
     uint16_t outcome;
     uint64_t host_ns;          /* a host fact: goes to the side file, never into the trace */
