@@ -2,6 +2,7 @@
 """The crash report: why a guest crashed, where, with what in its registers, and who had called whom.
 
     pvisor: the guest crashed: page fault: write to 0x100020, not writable
+      on d1/v0
       at 0x0000000000100020  main+0x10  (write_text.c:10)
          mov byte ptr [rax], 0x90
 
@@ -22,11 +23,15 @@ FLAG_NAMES = ((0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), 
 """Bits of RFLAGS (SDM 1, 3.4.3)."""
 
 
-def crash_report(result: RunResult, image: ElfImage) -> str:
-    """The report as lines of text, the last one ended too. The first line is the reason."""
+def crash_report(result: RunResult, image: ElfImage, domid: int = 1) -> str:
+    """The report as lines of text, the last one ended too. The first line is the reason.
+
+    The second is domain and vCPU, as a trace names them; `domid` is the domain's number.
+    """
     lines = [f"pvisor: the guest crashed: {result.ending.reason}"]
     facts = result.crash
     if facts is not None:
+        lines.append(f"  on d{domid}/v{result.ending.vcpu_id}")
         lines += [*_place(facts, image), *_registers(facts), *_screen(result)]
         lines += _backtrace(facts, image)
     return "\n".join(lines) + "\n"

@@ -50,7 +50,7 @@ def test_the_report(
     first, rest = said.err.split("\n", 1)
     assert first.startswith("pvisor: the guest crashed: ") and reason in first
     where, _ = rest.split("  registers\n")
-    assert place in where
+    assert place in where and where.startswith("  on d1/v0\n  at 0x")
     assert backtrace(said.err)[: len(functions)] == functions
     assert "Traceback" not in said.err
 

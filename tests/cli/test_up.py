@@ -103,11 +103,11 @@ def test_the_status_is_the_first_that_is_not_0(
 
 
 def test_a_crash_has_its_report_and_leaves_the_others(pvisor: Pvisor, setup: Setup) -> None:
-    path = setup(bad=("para", "say:x crash", ""), good=("full", "spin:4000 say:still-here", ""))
+    path = setup(good=("full", "spin:4000 say:still-here", ""), bad=("para", "say:x crash", ""))
     said = pvisor("up", path)
     assert said.status == 134
     assert "good | still-here" in said.out
-    assert "\nbad:\npvisor: the guest crashed" in said.err
+    assert "\nbad:\npvisor: the guest crashed" in said.err and "\n  on d2/v0\n  at 0x" in said.err
     assert "worker.c" in said.err and "Traceback" not in said.err
 
 

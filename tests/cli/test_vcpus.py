@@ -29,6 +29,16 @@ def traced(pvisor: Pvisor, crasher: Path, trace: Path, tier: str) -> Said:
 
 
 @pytest.mark.parametrize("tier", TIERS)
+def test_the_report_names_the_vcpu_that_crashed(
+    pvisor: Pvisor, crasher: Path, tmp_path: Path, tier: str
+) -> None:
+    said = traced(pvisor, crasher, tmp_path / "trace", tier)
+    assert said.status == 134
+    first, on, at, *_ = said.err.split("\n")
+    assert first.startswith("pvisor: the guest crashed: ") and on == "  on d1/v1" and "  second" in at
+
+
+@pytest.mark.parametrize("tier", TIERS)
 def test_each_record_names_its_vcpu(pvisor: Pvisor, crasher: Path, tmp_path: Path, tier: str) -> None:
     traced(pvisor, crasher, tmp_path / "trace", tier)
     shown = pvisor("trace", "show", "--json", tmp_path / "trace").out
