@@ -100,7 +100,8 @@ def domain_options(command: _Command) -> _Command:
                      metavar="SIZE", help="The guest's RAM."),
         click.option("--cmdline", default="", metavar="TEXT", help="The guest's command line."),
         click.option("--max-insns", type=instructions, metavar="N",
-                     help="End the run before the guest has executed more than N instructions."),
+                     help="End the run before the guest has executed more than N instructions (all its "
+                          "virtual CPUs together)."),
         click.option("--timeout", "timeout_s", type=seconds, metavar="S",
                      help="End the run after S seconds of the host's time."),
         click.option("--tier", type=click.Choice(TIERS), default="native", show_default=True,

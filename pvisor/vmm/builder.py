@@ -135,13 +135,31 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
         machine.mode = mode
         machine.domain.vcpus.extend(machine.vcpus)
         for vcpu in machine.vcpus:
-            vcpu.v.budget = UNLIMITED if config.max_insns is None else config.max_insns
+            vcpu.v.budget = UNLIMITED
             vcpu.v.debug_abi = config.debug_abi
             vcpu.v.time_exits = config.time_exits
             if config.tier == "native":
                 vcpu.enable_natives("full" if mode == "hybrid" else mode, config.without_natives)
+        if config.max_insns is not None:
+            _share_budget(machine, config.max_insns)
         machine._owned = owned.pop_all()
     return machine
+
+
+def _share_budget(machine: Machine, max_insns: int) -> None:
+    """The instructions of all vCPUs count together: one that begins a turn may use what is left of them."""
+    vcpus, on_turn = machine.vcpus, machine.on_turn
+    for vcpu in vcpus:
+        vcpu.v.budget = max_insns
+    if len(vcpus) == 1:
+        return
+
+    def begin(vcpu_id: int, steal_ns: int) -> None:
+        on_turn(vcpu_id, steal_ns)
+        left = max_insns - sum(vcpu.n_instructions for vcpu in vcpus)
+        vcpus[vcpu_id].v.budget = vcpus[vcpu_id].n_instructions + max(0, left)
+
+    machine.on_turn = begin
 
 
 def _check_memory(image: ElfImage, mode: str, memory_bytes: int) -> None:

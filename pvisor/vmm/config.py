@@ -46,6 +46,7 @@ class DomainConfig:
     tier: str = "native"
     transport: str = "syscall"
     max_insns: int | None = None
+    """What its virtual CPUs may execute together."""
     timeout_s: float | None = None
     epoch_s: int = DEFAULT_EPOCH_S
     seed: int = 0

@@ -86,13 +86,13 @@ class _Rooms:
         self.served = (*self.io.served, vcpu_room.served, paging.served, self.balloon.served)
         self.io.initialise_shared_page()
         if parts.config.tier == "native":
-            self._let_natives_signal()
+            self._let_natives_signal(parts.config.max_insns or 0)
 
-    def _let_natives_signal(self) -> None:
+    def _let_natives_signal(self, max_insns: int) -> None:
         events = self.io.events
         events.let_natives_signal([vcpu.v for vcpu in self._vcpus], self.io.power.native)
         for vcpu in self._vcpus:
-            vcpu.runner = ffi.new("pv_runner *", {"vcpu": vcpu.v})
+            vcpu.runner = ffi.new("pv_runner *", {"vcpu": vcpu.v, "max_insns": max_insns})
             vcpu.v.device[DEVICE_EVENTS], vcpu.v.device[DEVICE_RUNNER] = events.native, vcpu.runner
 
     def begin_vcpu(self, vcpu: Vcpu, by: Vcpu) -> None:

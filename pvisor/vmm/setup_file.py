@@ -22,7 +22,7 @@
     served_by = { "block/0" = "disks" }  # devices that another domain serves, not the host
     tier = "native"                    # native, python
     transport = "syscall"              # syscall, vmcall, int
-    max_insns = 1000000
+    max_insns = 1000000                # of all its virtual CPUs together
     timeout = 10.0                     # seconds of the host
 
 Paths are relative to the file's folder. A key that is not known is refused.

@@ -36,6 +36,7 @@ class Case:
     weights: tuple[int, ...] = ()
     has_spinner: bool = False
     seed: int = 1
+    max_insns: int = 40_000_000
 
 
 CASES = (
@@ -72,7 +73,7 @@ def run(elf: Path, case: Case, tier: str, without: Sequence[str] = ()) -> Seen:
         seen.records.append(records)
         config = DomainConfig(
             elf, "para", 4 << 20, cmdline=cmdline, tier=tier, n_vcpus=case.n_vcpus,
-            without_natives=tuple(without), max_insns=40_000_000,
+            without_natives=tuple(without), max_insns=case.max_insns,
             cap_percent=dict(enumerate(case.caps)).get(index, 0),
             weight=dict(enumerate(case.weights)).get(index, 256),
         )  # fmt: skip
@@ -141,3 +142,19 @@ def test_turns_are_handed_over_in_c(players: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(PhysicalCpu, "_begin", counted)
         run(players, CASES[2], tier)
     assert n_turns["native"] < n_turns["python"] * 0.9, n_turns
+
+
+@pytest.mark.parametrize("max_insns", [123_456, 200_001, 300_000])
+@pytest.mark.parametrize(("n_domains", "n_vcpus"), [(1, 2), (2, 2), (2, 3)])
+def test_the_vcpus_of_a_domain_have_one_budget(
+    players: Path, n_domains: int, n_vcpus: int, max_insns: int
+) -> None:
+    """It ends with the domain's last instruction, whoever retires it and whoever hands the CPU over."""
+    case = Case(n_domains, n_vcpus, n_rounds=100_000, max_insns=max_insns)
+    python, native = run(players, case, "python"), run(players, case, "native")
+    check_same(python, native)
+    assert native.n_native > 0
+    for ending, facts in zip(native.endings, native.facts, strict=True):
+        assert ending is not None and ending.ended_by is EndedBy.BUDGET
+        n_instructions = facts[0]
+        assert isinstance(n_instructions, int) and max_insns - 100 < n_instructions <= max_insns

@@ -66,6 +66,15 @@ static void end_turn(pv_turns *t, pv_runner *runner, uint64_t now_ns)
     }
 }
 
+/* Of the instructions that the domain's vCPUs may retire together, this one may use what the others have left. */
+static void share_budget(pv_vcpu *v, const pv_event_table *domain, uint64_t max_insns)
+{
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < domain->n_vcpus; i++)
+        used += domain->vcpus[i]->insns;
+    v->budget = v->insns + (used < max_insns ? max_insns - used : 0);
+}
+
 static void begin_turn(pv_turns *t, pv_runner *runner, uint64_t now_ns)
 {
     pv_vcpu *v = runner->vcpu;
@@ -75,6 +84,8 @@ static void begin_turn(pv_turns *t, pv_runner *runner, uint64_t now_ns)
     if (now_of(v) < now_ns)
         v->idle_ns += now_ns - now_of(v);
     v->slice_ns = t->stop_ns;
+    if (runner->max_insns)
+        share_budget(v, events, runner->max_insns);
     events->polls[v->vcpu_id].is_polling = 0;
     vcpu_info((struct engine *)v)->steal_ns = runner->steal_ns;
     t->current = runner;

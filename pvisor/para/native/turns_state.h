@@ -20,6 +20,7 @@ typedef struct pv_runner {     /* a vCPU that takes turns */
     uint64_t since_ns;         /* when its turn began, or when it was woken */
     uint64_t steal_ns;         /* how long it had to wait for its turns */
     uint64_t ran_ns;           /* in turns that have ended in C, and that Python has not been told of */
+    uint64_t max_insns;        /* that the vCPUs of its domain may retire together; 0: any number */
 } pv_runner;
 
 typedef struct pv_turns {      /* a physical CPU */
