@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import click
 from pvisor.cli.files import OutputFile, output_file
 from pvisor.cli.params import FILE
 from pvisor.domain.outcome import EndedBy
-from pvisor.errors import PvisorError
+from pvisor.errors import PvisorError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,10 +47,13 @@ COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
     """Run the domains that FILE describes, side by side on one virtual clock.
 
-    FILE is TOML: [domain.NAME] with kernel, mode, memory, vcpus, weight, cap, cmdline, initrd, modules,
-    disks, network, group, served_by, console, seed, tier, transport, max_insns and timeout, of which only
-    kernel must be there; [network.NAME] with pcap. What the domains print comes line by line with their
-    names, unless a console names a file.
+    FILE is TOML: [domain.NAME] with kernel, mode, memory, memory_targets, vcpus, weight, cap, cmdline,
+    initrd, modules, disks, network, group, served_by, console, seed, tier, transport, max_insns and timeout,
+    of which only kernel must be there; [network.NAME] with pcap. What the domains print comes line by line
+    with their names, unless a console names a file.
+
+    A target moves while the domain runs: memory_targets = [{ at_ms = 10, memory = "24M" }] asks a
+    paravirtual domain to have no more than that from 10 ms of virtual time on; it hears of it by an event.
 
     A domain that crashes leaves the others running. The exit status is 0 when every domain ended with 0, else
     that of the first in the file that did not.
@@ -105,7 +109,8 @@ def _create(
     for number, domain in enumerate(setup.domains):
         sink, end = _sink(domain, number, width, screen, open_file)
         try:
-            hypervisor.create(domain.config, ConsoleOutput(sink, keep=False))
+            hosted = hypervisor.create(domain.config, ConsoleOutput(sink, keep=False))
+            _move_memory_targets(hosted, domain)
         except PvisorError as error:
             raise type(error)(f"[domain.{domain.config.name}] {error}") from None
         finishing.append(end)
@@ -116,6 +121,14 @@ def _create(
             end()
 
     return finish
+
+
+def _move_memory_targets(hosted: HostedDomain, domain: DomainSetup) -> None:
+    """When its time comes, tell the domain how much memory it shall have."""
+    if domain.memory_targets and (hosted.machine is None or hosted.machine.balloon is None):
+        raise UsageError("memory_targets: only a paravirtual domain (mode para) gives memory back")
+    for target in domain.memory_targets:
+        hosted.at(target.at_ns, partial(hosted.set_memory_target, target.memory_bytes))
 
 
 def _introduce(hypervisor: Hypervisor, setup: Setup) -> None:

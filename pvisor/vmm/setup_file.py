@@ -8,6 +8,9 @@
     kernel = "server.elf"              # the only key that must be there
     mode = "auto"                      # auto, full, para, emu, hybrid
     memory = "64M"
+    memory_targets = [                 # mode para: how much of it the host wants it to have, and from when on
+        { at_ms = 10, memory = "24M" },  # milliseconds of virtual time
+    ]
     vcpus = 1
     weight = 256                       # its share of the CPU
     cap = 0                            # the most of it, in percent; 0: no limit
@@ -38,6 +41,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pvisor.errors import UsageError
+from pvisor.machine.memory import PAGE_BYTES
 from pvisor.machine.modules import ModuleFile
 from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, DiskConfig, DomainConfig
 
@@ -49,6 +53,8 @@ else:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _MAX_BYTES = 1 << 52
 """As much as x86-64 can address."""
+MAX_AT_MS = 1 << 40
+"""Of virtual time, some 35 years."""
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _T = TypeVar("_T")
 
@@ -62,6 +68,14 @@ class NetworkSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryTarget:
+    """How much memory the host wants a domain to have at most, from a virtual time on."""
+
+    at_ns: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DomainSetup:
     """A domain, and the file for its console; None: stdout."""
 
@@ -69,6 +83,7 @@ class DomainSetup:
     console: Path | None = None
     served_by: Mapping[str, str] = field(default_factory=dict)
     """Devices that other domains serve: (folder -> domain)."""
+    memory_targets: tuple[MemoryTarget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +247,25 @@ def _pairs(value: object) -> dict[str, str]:
     return {_text(key): _text(one) for key, one in value.items()}
 
 
+def _targets(memory_bytes: int) -> Callable[[object], tuple[MemoryTarget, ...]]:
+    """Reads targets of a domain with so much memory."""
+
+    def one(value: object) -> MemoryTarget:
+        if not isinstance(value, dict) or set(value) != {"at_ms", "memory"}:
+            raise ValueError
+        target = MemoryTarget(_whole(0, MAX_AT_MS)(value["at_ms"]) * 1_000_000, _size(value["memory"]))
+        if target.memory_bytes > memory_bytes or target.memory_bytes % PAGE_BYTES:
+            raise ValueError
+        return target
+
+    def read(value: object) -> tuple[MemoryTarget, ...]:
+        if not isinstance(value, list):
+            raise ValueError
+        return tuple(map(one, value))
+
+    return read
+
+
 def _network(table: _Table) -> NetworkSetup:
     network = NetworkSetup(table.name, table.file("pcap"))
     table.end()
@@ -271,6 +305,10 @@ def _domain(table: _Table) -> DomainSetup:
         timeout_s=table.take("timeout", None, _seconds, "seconds of the host's time"),
     )  # fmt: skip
     served_by = table.take("served_by", dict[str, str](), _pairs, 'a table, as { "block/0" = "disks" }')
-    domain = DomainSetup(config, table.file("console"), served_by)
+    targets = table.take(
+        "memory_targets", tuple[MemoryTarget, ...](), _targets(config.memory_bytes),
+        'a list, as [{ at_ms = 10, memory = "24M" }], of whole pages and no more than the domain\'s memory',
+    )  # fmt: skip
+    domain = DomainSetup(config, table.file("console"), served_by, targets)
     table.end()
     return domain

@@ -16,7 +16,9 @@ from tests.cli.support import Pvisor, Said, command, environment
 
 pytestmark = pytest.mark.needs_gcc
 
-WORKER = Path(__file__).resolve().parents[1] / "vmm" / "guests" / "worker.c"
+TESTS = Path(__file__).resolve().parents[1]
+WORKER = TESTS / "vmm" / "guests" / "worker.c"
+BALLOON = TESTS / "guests" / "para" / "balloon.c"
 
 Setup = Callable[..., Path]
 """Writes a file with domains: name -> (mode, what the guest does, further lines)."""
@@ -222,3 +224,27 @@ def test_an_interruption_ends_all(setup: Setup) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     assert err.count(b"interrupted") == 2 and b"Traceback" not in err
+
+
+@pytest.mark.parametrize("tier", ["native", "python"])
+def test_memory_targets_move(pvisor: Pvisor, tmp_path: Path, tier: str) -> None:
+    build_guest([BALLOON], tmp_path / "balloon.elf", "para")
+    path = tmp_path / "setup.toml"
+    path.write_text(f"""
+        [domain.b]
+        kernel = "balloon.elf"
+        memory = "16M"
+        tier = "{tier}"
+        memory_targets = [{{ at_ms = 1, memory = "16128K" }}, {{ at_ms = 2, memory = "16M" }}]
+    """)
+    said = pvisor("up", path)
+    assert said.status == 0, said.err
+    assert said.out.splitlines() == [
+        "b | target: 64 frames less", "b | given back: 64", "b | mapped again: -2",
+        "b | target: 0 frames less", "b | taken: 64", "b | mapped again: 0", "b | zeroed: 1",
+    ]  # fmt: skip
+
+
+def test_a_pc_has_no_memory_target(pvisor: Pvisor, setup: Setup) -> None:
+    path = setup(a=("full", "", 'memory_targets = [{ at_ms = 1, memory = "16M" }]'))
+    refused(pvisor("up", path), 125, "[domain.a] memory_targets", "mode para")

@@ -10,7 +10,7 @@ import pytest
 from pvisor.errors import UsageError
 from pvisor.machine.modules import ModuleFile
 from pvisor.vmm.config import DiskConfig, DomainConfig
-from pvisor.vmm.setup_file import DomainSetup, NetworkSetup, Setup, read_setup
+from pvisor.vmm.setup_file import DomainSetup, MemoryTarget, NetworkSetup, Setup, read_setup
 
 
 def read(folder: Path, text: str | bytes) -> Setup:
@@ -59,6 +59,8 @@ def test_everything(tmp_path: Path) -> None:
         [domain.other]
         kernel = "k"
         served_by = { "block/0" = "server" }
+        memory = "8M"
+        memory_targets = [{ at_ms = 10, memory = "4M" }, { at_ms = 20, memory = 8388608 }]
     """)  # fmt: skip
     assert setup.networks == (NetworkSetup("lan", tmp_path / "out/lan.pcap"), NetworkSetup("wan"))
     assert setup.domains[0] == DomainSetup(
@@ -72,6 +74,9 @@ def test_everything(tmp_path: Path) -> None:
         tmp_path / "server.log",
     )  # fmt: skip
     assert setup.domains[1].served_by == {"block/0": "server"}
+    assert setup.domains[1].memory_targets == (
+        MemoryTarget(10_000_000, 4 << 20), MemoryTarget(20_000_000, 8 << 20),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -137,6 +142,12 @@ def test_a_wrong_file(tmp_path: Path, text: str | bytes, words: tuple[str, ...])
 
 
 WRONG_VALUES = {
+    "memory_targets": (
+        '"24M"', '["24M"]', "{ at_ms = 1, memory = 4096 }", "[{ at_ms = 1 }]", "[{ memory = '24M' }]",
+        "[{ at_ms = -1, memory = '24M' }]", "[{ at_ms = 1.5, memory = '24M' }]",
+        "[{ at_ms = 1, memory = '65M' }]", "[{ at_ms = 1, memory = 5000 }]", "[{ at_ms = 1, memory = 0 }]",
+        "[{ at_ms = 1, memory = '24M', x = 1 }]", f"[{{ at_ms = {1 << 41}, memory = '24M' }}]",
+    ),
     "mode": ('"paravirtual"', "1", "[]", '""'),
     "memory": ('"64X"', '"-1M"', '""', '"M"', "1.5", "true", "[]", "-1", "0", '"1e3"', '"٣"'),
     "vcpus": ("0", "17", '"2"', "true", "1.0"),
