@@ -35,7 +35,23 @@ def test_each_room_has_a_twin_or_a_reason() -> None:
     alone = without_twin(files())
     assert alone - rows.keys() == set(), f"no twin in the other wing and no row in {ROOMS}"
     assert rows.keys() - alone == set(), f"rows in {ROOMS} for files that have a twin or are gone"
-    assert all(len(reason) > 15 for reason in rows.values()), "a reason is a sentence"
+    assert all(len(reason.split()) >= 8 for reason in rows.values()), "a reason is a sentence"
+
+
+def test_each_reason_is_its_files_own_and_speaks_of_the_other_wing() -> None:
+    rows = listed(text(ROOMS))
+    assert len(set(rows.values())) == len(rows), "a reason that stands twice is nobody's"
+    generic = [file for file, reason in rows.items() if not re.search(r"[:;,] ", reason)]
+    assert generic == [], "what the file is, and why the other wing has none"
+
+
+def test_what_the_hybrid_guest_has_of_its_own_is_told() -> None:
+    """Its files that have no namesake in either wing."""
+    folder = "guest_sdk/src/hybrid/"
+    named = {name.removeprefix(side) for side in PAIRS[1] for name in files() if name.startswith(side)}
+    own = {name for name in files() if name.startswith(folder) and name.removeprefix(folder) not in named}
+    told = dict(re.findall(r"^- `([^`]+)`: (.+)$", text(ROOMS), re.MULTILINE))
+    assert told.keys() == own
 
 
 @pytest.mark.parametrize(

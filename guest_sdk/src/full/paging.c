@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Four-level page tables, one to one. Without a twin: the para wing finds such tables at its start, made by the
- * hypervisor. The entries hold real physical addresses, so a hypervisor that gives the guest a physical memory of its
+ * Four-level page tables, one to one, made by the kernel itself and changed by plain stores. Its twin finds such
+ * tables at its start, made by the hypervisor, and changes them by hypercall. The entries hold real physical addresses, so a hypervisor that gives the guest a physical memory of its
  * own cannot let the CPU use these tables; it keeps shadows of them.
  */
 #include <stdbool.h>
