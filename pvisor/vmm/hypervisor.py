@@ -123,6 +123,8 @@ class Hypervisor:
         """Those with a domain that others can reach."""
         self._kicking = threading.Lock()
         """No vCPU is closed while one is kicked."""
+        self._is_stopping = False
+        """An exception of ours is on its way out: no domain goes on."""
         self._begun_ns = 0
         self.domains: list[HostedDomain] = []
 
@@ -182,6 +184,8 @@ class Hypervisor:
         """
         if not re.fullmatch(r"(block|net)/[0-9]{1,2}", folder):
             raise UsageError(f"{frontend.name}: {folder!r} is no device; give block/0 or net/0, for instance")
+        if self._world.store.read(f"/domain/{frontend.domid}/device/{folder}/backend") is not None:
+            raise UsageError(f"{frontend.name}: {folder} is served already; take away its disk or network")
         introduce(self._world.store, frontend.domid, folder, backend.domid)
 
     def run(self) -> None:
@@ -198,7 +202,7 @@ class Hypervisor:
         if len(joined) < 2 and not switches:
             joined = []
         alone = [cpu for cpu in self._cpus.values() if cpu not in joined]
-        run_side_by_side(alone, Joined(joined, self._world.meeting, switches), self._n_threads)
+        run_side_by_side(alone, Joined(joined, self._world.meeting, switches), self._n_threads, self._stop)
 
     def close(self) -> None:
         """Free everything. What domains printed and did stays readable."""
@@ -226,7 +230,7 @@ class Hypervisor:
         def on_kick() -> Ending | None:
             for vcpu in machine.vcpus:
                 vcpu.v.kick = 0
-            if self._interrupted():
+            if self._is_stopping or self._interrupted():
                 return INTERRUPTED
             return TIME_OVER if time_is_over.is_set() else None
 
@@ -263,11 +267,19 @@ class Hypervisor:
 
         def expire() -> None:
             over.set()
-            with self._kicking:
-                machines = [one.machine for one in self.domains if one.machine is not None]
-                for vcpu in [vcpu for machine in machines for vcpu in machine.vcpus]:
-                    vcpu.kick()
+            self._kick_all()
 
         timer = threading.Timer(timeout_s, expire)
         timer.daemon = True
         return timer
+
+    def _kick_all(self) -> None:
+        with self._kicking:
+            machines = [one.machine for one in self.domains if one.machine is not None]
+            for vcpu in [vcpu for machine in machines for vcpu in machine.vcpus]:
+                vcpu.kick()
+
+    def _stop(self) -> None:
+        """End all domains, whatever they do."""
+        self._is_stopping = True
+        self._kick_all()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pvisor.abi.areas.power import POLL
+from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.vcpu import Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import Ending
@@ -113,6 +115,8 @@ class Member:
         for runner in self.runners:
             if runner.state is VcpuState.BLOCKED:
                 vcpu = runner.vcpu
+                if vcpu.exit.reason == ExitReason.HYPERCALL and vcpu.exit.number == POLL.nr:
+                    return True  # it needs no interrupt: a port or its time ends it
                 if vcpu.virtual_if or (not vcpu.nmi_blocked and self.domain.has_nmi_source()):
                     return True
         return False

@@ -33,43 +33,65 @@ class Joined:
     switches: Sequence[SteppedSwitch]
 
 
-def run_side_by_side(alone: Sequence[PhysicalCpu], joined: Joined, n_threads: int) -> None:
+class Helpers:
+    """Threads of the host that help this one. After an exception on one of them all is stopped."""
+
+    def __init__(self, n_threads: int, stop: Callable[[], object]) -> None:
+        self._pool = ThreadPoolExecutor(n_threads) if n_threads > 0 else None
+        self._stop = stop
+        self._begun: list[Future[object]] = []
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for future in self._begun:
+            future.cancel()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def begin(self, works: Sequence[Work]) -> list[tuple[Future[object], Work]]:
+        """Let others begin with these; `finish` takes what they have not come to."""
+        begun = [(self._pool.submit(self._do, work) if self._pool else Future(), work) for work in works]
+        self._begun = [future for future in self._begun if not future.done()] + [one for one, _ in begun]
+        return begun
+
+    def finish(self, begun: Sequence[tuple[Future[object], Work]]) -> None:
+        """Do what others have not begun, from the last on, and wait for the rest. Raises what one raised."""
+        errors: list[BaseException | None] = []
+        for future, work in reversed(begun):
+            if future.cancel():
+                try:
+                    self._do(work)
+                except Exception as error:
+                    errors.append(error)
+        errors += [future.exception() for future, _ in begun if not future.cancelled()]
+        for found in errors:
+            if found is not None:
+                raise found
+
+    def _do(self, work: Work) -> object:
+        try:
+            return work()
+        except BaseException:
+            self._stop()
+            raise
+
+
+def run_side_by_side(
+    alone: Sequence[PhysicalCpu], joined: Joined, n_threads: int, stop: Callable[[], object] = lambda: None
+) -> None:  # fmt: skip
     """Run all CPUs, with at most so many threads, this one among them. `alone`: those that nobody reaches.
 
-    An exception of ours passes through when every thread has stopped.
+    An exception of ours passes through when every thread has stopped, to which `stop` moves their domains.
     """
-    with ThreadPoolExecutor(max(1, n_threads - 1)) as pool:
-        helpers = pool if n_threads > 1 else None
-        loners = _begin([cpu.run for cpu in alone], helpers)
-        try:
-            _run_in_steps(joined, helpers)
-            _finish(loners)
-        finally:
-            for future, _ in loners:
-                future.cancel()
+    with Helpers(n_threads - 1, stop) as helpers:
+        loners = helpers.begin([cpu.run for cpu in alone])
+        _run_in_steps(joined, helpers)
+        helpers.finish(loners)
 
 
-def _begin(works: Sequence[Work], pool: ThreadPoolExecutor | None) -> list[tuple[Future[object], Work]]:
-    """Let others begin with these; `_finish` takes what they have not come to."""
-    return [(pool.submit(work) if pool is not None else Future(), work) for work in works]
-
-
-def _finish(begun: Sequence[tuple[Future[object], Work]]) -> None:
-    """Do what others have not begun, and wait for the rest. Raises what one of them raised, after all."""
-    errors: list[BaseException] = []
-    for future, work in begun:
-        try:
-            if future.cancel():
-                work()
-            else:
-                future.result()
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
-
-
-def _run_in_steps(joined: Joined, pool: ThreadPoolExecutor | None) -> None:
+def _run_in_steps(joined: Joined, helpers: Helpers) -> None:
     """Step after step to the end. A step that nobody has anything to do in is left out."""
     for cpu in joined.cpus:
         cpu.meeting = joined.meeting
@@ -81,21 +103,19 @@ def _run_in_steps(joined: Joined, pool: ThreadPoolExecutor | None) -> None:
                 cpu.end_all()
             return
         step_ns = max(step_ns, due_ns // STEP_NS * STEP_NS) + STEP_NS
-        _step(joined.meeting, left, step_ns, pool)
+        _step(joined.meeting, left, step_ns, helpers)
         joined.meeting.deliver()
         for switch in joined.switches:
             switch.pass_on(step_ns)
 
 
-def _step(
-    meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, pool: ThreadPoolExecutor | None
-) -> None:  # fmt: skip
+def _step(meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, helpers: Helpers) -> None:
     """Let all come to the same virtual time, through the meetings on the way."""
     while cpus:
         meeting.is_open = False
         try:
             parties = [partial(_run_party, party, step_ns) for party in parties_of(cpus, meeting)]
-            _finish(_begin(parties, pool))
+            helpers.finish(helpers.begin(parties))
         finally:
             meeting.is_open = True
         callers = [cpu for cpu in cpus if cpu.must_meet]

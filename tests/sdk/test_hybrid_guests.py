@@ -107,3 +107,8 @@ def test_a_table_that_others_write_to_holds_from_the_next_load_of_cr3_on(tier: s
 @TIERS
 def test_an_event_before_there_is_a_vector_keeps_no_later_one_away(tier: str, tmp_path: Path) -> None:
     assert run("late_upcall", tier, tmp_path).output == b"calls: 3\n"
+
+
+@TIERS
+def test_a_poll_with_interrupts_off_ends_when_its_time_comes(tier: str, tmp_path: Path) -> None:
+    assert run("poll_masked", tier, tmp_path).output == b"poll: -62 after 1000 us\n"

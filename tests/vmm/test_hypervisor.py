@@ -14,6 +14,7 @@ import pytest
 from pvisor.domain.outcome import EndedBy
 from pvisor.emu.vcpu import lane_works
 from pvisor.errors import GuestRefused, UsageError
+from pvisor.machine.console import ConsoleOutput
 from pvisor.toolchain.build import build_guest
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.hypervisor import HostedDomain, Hypervisor
@@ -340,3 +341,18 @@ def test_functions_are_counted(worker: Worker) -> None:
     done = run(worker("para", "nap:100 nap:100", watch=("pv_timer_set", "nobody")))
     (operation,) = done.domains[0].stats.operations
     assert (operation.name, operation.calls) == ("pv_timer_set", 2)
+
+
+@pytest.mark.parametrize("mode", ["full", "para"])
+def test_a_mistake_on_one_thread_stops_the_others(worker: Worker, mode: str) -> None:
+    """Those that nobody reaches are ended, those that run in steps go no further."""
+
+    def lost(data: bytes) -> None:
+        raise BrokenPipeError
+
+    with Hypervisor(2) as hypervisor:
+        endless = hypervisor.create(worker(mode, "forever", max_insns=300_000_000))
+        hypervisor.create(worker(mode, "say:hello"), ConsoleOutput(lost))
+        with pytest.raises(BrokenPipeError):
+            hypervisor.run()
+        assert endless.ending is None or endless.ending.ended_by is EndedBy.INTERRUPTED

@@ -9,7 +9,7 @@ import pytest
 
 from pvisor.errors import UsageError
 from pvisor.toolchain.build import build_guest
-from pvisor.vmm.config import DomainConfig
+from pvisor.vmm.config import DiskConfig, DomainConfig
 from pvisor.vmm.hypervisor import Hypervisor
 from tests.guests.elves import FOLDER
 
@@ -59,3 +59,16 @@ def test_devices_that_are_none(balloon: Path, folder: str) -> None:
         one, other = hv.create(DomainConfig(balloon)), hv.create(DomainConfig(balloon))
         with pytest.raises(UsageError, match="is no device"):
             hv.let_serve(one, other, folder)
+
+
+def test_a_device_that_somebody_serves_already(balloon: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    with Hypervisor() as hv:
+        front = hv.create(DomainConfig(balloon, disks=(DiskConfig(disk),)))
+        back = hv.create(DomainConfig(balloon))
+        with pytest.raises(UsageError, match="block/0 is served already"):
+            hv.let_serve(back, front, "block/0")
+        hv.let_serve(back, front, "block/1")
+        with pytest.raises(UsageError, match="block/1 is served already"):
+            hv.let_serve(back, front, "block/1")
