@@ -23,7 +23,7 @@ def details() -> str:
 def _engine() -> list[str]:
     """The engine has to start for this: it finds out by itself how it can be repaired."""
     try:
-        from pvisor.cpu.unicorn_engine import start_engine
+        from pvisor.cpu.engine_start import start_engine
 
         facts = start_engine()
     except PvisorError as error:

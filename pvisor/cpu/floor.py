@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pvisor.cpu.engine_start import REPAIRS, start_engine
 from pvisor.cpu.shim import ffi, lib
-from pvisor.cpu.unicorn_engine import REPAIRS, start_engine
 
 LOOP_GVA = 0x1000
 """Where a bare loop lies."""

@@ -16,8 +16,8 @@ import unicorn
 from unicorn import x86_const as x86
 from unicorn.unicorn_py3 import Uc
 
+from pvisor.cpu.engine_start import start_engine
 from pvisor.cpu.floor import LOOP_GVA, OLD_EXCEPTION, BareLoop
-from pvisor.cpu.unicorn_engine import start_engine
 
 INSTRUCTIONS = ("vmcall", "cli", "out")
 """What the yardstick can do."""

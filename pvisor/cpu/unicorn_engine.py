@@ -2,25 +2,20 @@
 """The engine: Unicorn's CPU behind the Vcpu protocol, by way of the C shim.
 
 Unicorn plays the hardware. The guest kernel runs at CPL 1 and never at CPL 0; the shim's hooks turn what
-happens into exits, serve the hottest in C, and come back for the rest. libunicorn and libcapstone are those
-of the wheels, opened at run time.
+happens into exits, serve the hottest in C, and come back for the rest.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, cast
 
+from pvisor.cpu.engine_start import native_names, start_engine, text_of
 from pvisor.cpu.records import Records
 from pvisor.cpu.shim import ffi, lib
 from pvisor.cpu.vcpu import Exit, Registers, Segment
-from pvisor.errors import PvisorError, UsageError
+from pvisor.errors import PvisorError
 from pvisor.machine.frames import HypervisorFrames
 from pvisor.machine.memory import GuestMemory
 
@@ -29,64 +24,6 @@ DEVICE_CPU, DEVICE_CONSOLE, DEVICE_BLOCK, DEVICE_APIC = range(4)
 DEVICE_PIC, DEVICE_IOAPIC, DEVICE_PIT, DEVICE_RTC, DEVICE_I8042, DEVICE_PLATFORM = range(4, 10)
 DEVICE_DEADLINES, DEVICE_PAGING, DEVICE_EVENTS, DEVICE_RUNNER = range(10, 14)
 """Indices of pv_vcpu.device (enum pv_device)."""
-REPAIRS = {1: "state", 2: "context"}
-"""How the CPU state is reached (shim/state.c)."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFacts:
-    """What the start-up self-test found."""
-
-    unicorn_version: str
-    repair: str
-    state_offsets: tuple[int, ...]
-
-
-@cache
-def start_engine() -> EngineFacts:
-    """Open the libraries and run the self-test, once a process.
-
-    PVISOR_REPAIR=state or =context asks for one way of repair; without it the fastest that works is used.
-    Raises PvisorError where Unicorn does not behave as the shim needs it to.
-    """
-    error = ffi.new("char[256]")
-    library = wheel_library("unicorn", "lib/libunicorn.so.2", "lib/libunicorn.2.dylib")
-    if lib.pv_load_unicorn(str(library).encode(), error, len(error)):
-        raise PvisorError(f"Unicorn cannot be loaded: {_text(error)}")
-    decoder = wheel_library("capstone", "lib/libcapstone.so", "lib/libcapstone.dylib")
-    if lib.pv_load_capstone(str(decoder).encode(), error, len(error)):
-        raise PvisorError(f"capstone cannot be loaded: {_text(error)}")
-    asked = os.environ.get("PVISOR_REPAIR", "")
-    wanted = {"": 0, **{name: number for number, name in REPAIRS.items()}}.get(asked)
-    if wanted is None:
-        raise UsageError(f"PVISOR_REPAIR={asked}: not a way of repair; give state or context, or unset it")
-    version = lib.pv_unicorn_version()
-    number = ".".join(str(version >> shift & 255) for shift in (24, 16, 8))
-    repair = lib.pv_self_test(wanted, error, len(error))
-    if not repair:
-        raise PvisorError(
-            f"Unicorn {number} does not pass the self-test ({_text(error)}); install unicorn>=2.1.4,<2.2"
-        )
-    offsets = ffi.new("uint32_t[6]")
-    lib.pv_state_offsets(offsets)
-    return EngineFacts(number, REPAIRS[repair], tuple(offsets))
-
-
-def wheel_library(package: str, *names: str) -> Path:
-    """The shared library that a wheel ships, without importing the package."""
-    spec = find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for name in names:
-            if (Path(folder) / name).is_file():
-                return Path(folder) / name
-    raise PvisorError(f"the {package} wheel with its library is not installed; install pvisor again")
-
-
-def native_names(wing: str) -> tuple[str, ...]:
-    """The native handlers that the shim holds for a wing."""
-    return tuple(
-        _text(lib.pv_native_name(wing.encode(), i)) for i in range(lib.pv_native_count(wing.encode()))
-    )
 
 
 def new_deadlines() -> Any:
@@ -240,7 +177,7 @@ class UnicornVcpu(Records):
     @property
     def error(self) -> str:
         """What an ENGINE_ERROR means."""
-        return _text(self.v.error)
+        return text_of(self.v.error)
 
     @property
     def n_instructions(self) -> int:
@@ -387,7 +324,3 @@ def signals_kick() -> Iterator[Callable[[], bool]]:
 def pv_on_hook_exit(owner: Any) -> None:
     """From C: an exit inside a hook."""
     ffi.from_handle(owner).serve_in_hook()
-
-
-def _text(c_string: Any) -> str:
-    return str(ffi.string(c_string).decode("utf-8", "replace"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from pvisor.cpu.engine_start import start_engine
 from pvisor.cpu.shim import ffi, lib
-from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
+from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.errors import PvisorError
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.machine.mmio import MmioBus

@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import median
 
 from pvisor import __version__
+from pvisor.cpu.engine_start import start_engine
 from pvisor.cpu.floor import floor_ns
 from pvisor.cpu.unicorn_binding import INSTRUCTIONS, BindingLoop
-from pvisor.cpu.unicorn_engine import start_engine
 from pvisor.observe.bench_guest import LOOP_INSTRUCTIONS, OPERATIONS, BenchGuest, Operation
 
 SCHEMA = "pvisor.bench/1"

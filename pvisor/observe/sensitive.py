@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvisor.cpu.decode import disassembly
+from pvisor.cpu.engine_start import start_engine
 from pvisor.cpu.sensitive import SENSITIVE, Sensitive, find_sensitive, is_sensitive
-from pvisor.cpu.unicorn_engine import start_engine
 from pvisor.full import multiboot
 from pvisor.full.kernel_file import PVH_NOTE, multiboot_header
 from pvisor.machine.elf import PF_X, ElfImage, RawImage, Symbol

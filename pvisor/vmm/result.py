@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+from pvisor.cpu.engine_start import start_engine
 from pvisor.cpu.exits import ExitReason
-from pvisor.cpu.unicorn_engine import UnicornVcpu, start_engine
+from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.errors import UsageError
 from pvisor.vmm.builder import Machine

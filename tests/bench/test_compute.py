@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from pvisor.cpu.unicorn_engine import start_engine
+from pvisor.cpu.engine_start import start_engine
 from tests.bench.compute import measure
 
 

@@ -76,7 +76,7 @@ def test_version(pvisor: Pvisor) -> None:
 
 
 def test_version_names_the_repair_that_was_asked_for(pvisor: Pvisor, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pvisor.cpu.unicorn_engine import start_engine
+    from pvisor.cpu.engine_start import start_engine
 
     start_engine.cache_clear()
     monkeypatch.setenv("PVISOR_REPAIR", "nonsense")

@@ -10,9 +10,9 @@ import pytest
 
 from pvisor.abi import constants
 from pvisor.cpu import exits
+from pvisor.cpu.engine_start import native_names, start_engine
 from pvisor.cpu.exits import ExitClass, ExitReason
 from pvisor.cpu.shim import ffi
-from pvisor.cpu.unicorn_engine import native_names, start_engine
 from pvisor.cpu.vcpu import RCX, RDI
 from pvisor.machine import frames, memory
 from tests.cpu.conftest import MakeRig

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pvisor.cpu.engine_start import REPAIRS, start_engine
 from pvisor.cpu.exits import ExitReason as R
-from pvisor.cpu.unicorn_engine import REPAIRS, start_engine
 from pvisor.cpu.vcpu import RAX, RCX
 from tests.cpu.conftest import MakeRig
 from tests.cpu.rig import (
@@ -278,7 +278,7 @@ def test_either_way_of_repair_can_be_asked_for(repair: str, repo_root: Path) -> 
 
 def test_a_way_of_repair_that_there_is_not_is_refused(repo_root: Path) -> None:
     program = """
-from pvisor.cpu.unicorn_engine import start_engine
+from pvisor.cpu.engine_start import start_engine
 from pvisor.errors import UsageError
 try:
     start_engine()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from pvisor.cpu.engine_start import native_names
 from pvisor.cpu.exits import ExitReason as R
-from pvisor.cpu.unicorn_engine import native_names
 from pvisor.cpu.vcpu import CS, RAX
 from tests.cpu.conftest import MakeRig
 from tests.cpu.rig import CALL_PAGE, CLI, CODE, CODE32, DATA, HLT, NOP, STI, TRANSPORTS, Rig, call, le, repeat

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pvisor.cpu.unicorn_engine import native_names
+from pvisor.cpu.engine_start import native_names
 from pvisor.errors import UsageError
 from pvisor.machine.disk import DiskImage
 from pvisor.vmm.config import DiskConfig, DomainConfig, RunResult

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pvisor.cpu.unicorn_engine import native_names
+from pvisor.cpu.engine_start import native_names
 from pvisor.emu.vcpu import lane_works
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain

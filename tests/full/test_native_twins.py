@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pvisor.cpu.unicorn_engine import native_names
+from pvisor.cpu.engine_start import native_names
 from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, RSP
 from tests.full import wing_rig as w
 from tests.full.wing_rig import KERNEL, MODES, USER, Start, served_alike

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from pvisor.cpu.engine_start import native_names, start_engine
 from pvisor.cpu.exits import ExitReason as R
-from pvisor.cpu.unicorn_engine import native_names, start_engine
 from pvisor.cpu.vcpu import RAX, RBP, RBX, RCX, RDX, RSP
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain

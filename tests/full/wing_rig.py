@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from pvisor.cpu.engine_start import native_names
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.shim import ffi
-from pvisor.cpu.unicorn_engine import UnicornVcpu, native_names
+from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, RSP, SS, Segment
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import Outcome

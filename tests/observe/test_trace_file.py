@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pvisor.cpu.engine_start import native_names
 from pvisor.cpu.exits import ExitReason
-from pvisor.cpu.unicorn_engine import native_names
 from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, HostInput, NoInput
 from pvisor.observe.trace_file import OPERANDS, TracedDomain, TraceReader, TraceRecord, TraceWriter

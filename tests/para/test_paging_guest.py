@@ -16,8 +16,8 @@ import pytest
 
 from pvisor.abi.areas import power
 from pvisor.abi.layout import sizeof, unpack
+from pvisor.cpu.engine_start import native_names
 from pvisor.cpu.exits import ExitReason
-from pvisor.cpu.unicorn_engine import native_names
 from pvisor.cpu.vcpu import RDI, Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.outcome import EndedBy, Outcome

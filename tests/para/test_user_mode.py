@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pvisor.cpu.unicorn_engine import native_names
+from pvisor.cpu.engine_start import native_names
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.machine.console import ConsoleOutput, NoInput
 from pvisor.toolchain.build import build_guest
