@@ -272,11 +272,6 @@ class GrantTable:
         slot.grant.let_go(writable=slot.writable)
         self.meeting.untie(self.domid, slot.grant.granter.domid)
 
-    def page_of(self, gpa: int) -> memoryview | None:
-        """The page behind a mapped slot, for the host's own walks; None where there is none."""
-        slot = self._slots.get(gpa - WINDOW >> 12)
-        return None if slot is None else slot.grant.memory.view(slot.grant.gpa, PAGE_BYTES)
-
     @property
     def n_mapped(self) -> int:
         """How many slots are used."""

@@ -180,7 +180,7 @@ class Interrupts:
         n_there = state.n_faults_there + 1 if now == state.faults_at else 0
         trap = state.traps[vector]
         if not trap.handler:
-            raise DomainCrash(describe(exit) if not in_user_code(vcpu) else f"user code: {describe(exit)}")
+            raise DomainCrash(_of_user_code(exit) if in_user_code(vcpu) else describe(exit))
         if n_there == MAX_FAULTS_WITHOUT_PROGRESS:
             raise DomainCrash(f"exceptions without end: {describe(exit)}, and no instruction between them")
         state.n_faults_there, state.faults_at = n_there, now
@@ -226,6 +226,12 @@ class Interrupts:
 def exception(domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
     """An exception where there is no trap table: the domain crashes, with a reason in words."""
     raise DomainCrash(describe(exit))
+
+
+def _of_user_code(exit: Exit) -> str:
+    if exit.reason == ExitReason.SYSCALL:
+        return "user code: #UD: SYSCALL, and SYSCALL_SET has given no entry for it"
+    return f"user code: {describe(exit)}"
 
 
 def describe(exit: Exit) -> str:

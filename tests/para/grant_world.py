@@ -124,3 +124,9 @@ def is_clean(world: World) -> bool:
 
 
 __all__ = ["ABSENT_GFN", "PAGE_BYTES", "SCRATCH", "TABLE_GFN", "CountingFrames", "One", "World", "is_clean"]
+
+
+def page_of(table: GrantTable, gpa: int) -> memoryview | None:
+    """The page behind a mapped slot; None where there is none."""
+    slot = table._slots.get(gpa - WINDOW.number >> 12)
+    return None if slot is None else slot.grant.memory.view(slot.grant.gpa, PAGE_BYTES)

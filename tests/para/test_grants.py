@@ -12,7 +12,7 @@ from pvisor.machine.memory import GuestMemory
 from pvisor.para.grants import GrantHub
 from pvisor.para.refusal import GuestError
 from tests.domain.fakes import MEMORY_BYTES
-from tests.para.grant_world import ABSENT_GFN, PAGE_BYTES, SCRATCH, TABLE_GFN, One, World, is_clean
+from tests.para.grant_world import ABSENT_GFN, PAGE_BYTES, SCRATCH, TABLE_GFN, One, World, is_clean, page_of
 
 HOST, SELF = events.DOMID_HOST.number, events.DOMID_SELF.number
 RO = grants.READ_ONLY.number
@@ -34,7 +34,7 @@ def test_grant_map_unmap_revoke(world: World) -> None:
     assert gref > 0 and one.frames.held[FRAME >> 12, True] == 1
     gpa = two.map(1, gref)
     assert gpa == WINDOW
-    page = two.table.page_of(gpa)
+    page = page_of(two.table, gpa)
     assert page is not None
     page[:4] = b"seen"
     assert one.memory.read(FRAME, 4) == b"seen"
@@ -207,7 +207,7 @@ def test_entries_hold_a_slot(world: World) -> None:
     assert two.frames.slots == {0: True, 1: False}
     two.frames.entries[0] = 1
     assert two.unmap(gpa) == _BUSY
-    assert two.table.page_of(gpa) is not None
+    assert page_of(two.table, gpa) is not None
     two.frames.entries[0] = 0
     assert two.unmap(gpa) == two.unmap(read_only) == one.revoke(gref) == 0
     assert not two.frames.slots
@@ -237,10 +237,10 @@ def test_a_granter_dies(world: World) -> None:
     world.hub.remove(1)
     assert not one.frames.n_held
     assert two.map(1, gref) == two.map(1, other) == _NOENT
-    page = two.table.page_of(gpa)
+    page = page_of(two.table, gpa)
     assert page is not None and bytes(page[:10]) == b"last words"
     assert two.unmap(gpa) == 0
-    assert two.table.page_of(gpa) is None
+    assert page_of(two.table, gpa) is None
     assert is_clean(world)
 
 

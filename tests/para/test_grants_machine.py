@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pvisor.abi.errnos import EBUSY, ENOENT, EPERM
 from pvisor.para.grants import WINDOW, HostMapping
 from pvisor.para.refusal import GuestError
-from tests.para.grant_world import PAGE_BYTES, One, World
+from tests.para.grant_world import PAGE_BYTES, One, World, page_of
 
 DOMAINS = st.sampled_from((1, 2, 3))
 PEERS = st.sampled_from((0, 1, 2, 3))
@@ -177,7 +177,7 @@ class GrantMachine(RuleBasedStateMachine):
     @invariant()
     def each_slot_shows_its_frame(self) -> None:
         for (mapper, gpa), seen in self.slots.items():
-            page = self.one(mapper).table.page_of(gpa)
+            page = page_of(self.one(mapper).table, gpa)
             granter = self.one(seen.given.granter)
             mark = bytes((mapper, gpa // PAGE_BYTES & 0xFF, seen.given.granter))
             granter.memory.write(seen.given.frame, mark)

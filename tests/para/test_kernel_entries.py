@@ -254,6 +254,7 @@ def test_no_handler(rig: Rig) -> None:
     assert crash(rig, R.EXCEPTION, vector=0) == "#DE (error code 0x0): the trap table has no handler"
     rig.go_to_user()
     assert crash(rig, R.EXCEPTION, vector=0).startswith("user code: #DE")
+    assert "SYSCALL_SET has given no entry" in crash(rig, R.SYSCALL)
 
 
 def test_no_stack_for_entries_out_of_user_code(rig: Rig) -> None:
