@@ -188,7 +188,7 @@ static void change_all(uint64_t entry)
 {
     for (uint64_t i = 0; i < N_ENTRIES; i++)
         ((volatile uint64_t *)remapped.entries)[i] = entry;
-    pv_space_flush(pv_space_kernel());
+    __asm__ volatile("movq %0, %%cr3" : : "r"(pv_space_kernel()) : "memory");
 }
 #endif
 

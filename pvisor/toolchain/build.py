@@ -67,13 +67,15 @@ def build_guest(
     sdk = sdk_dir()
 
     base = [*compile_command(chosen), f"-DPV_MODE_{mode.upper()}=1", f"-I{sdk / 'include'}"]
+    wing = "para" if mode == "para" else "full"
+    inner = [f"-I{sdk / 'src' / folder}" for folder in ("common", wing)]
     own_flags = [f"-D{name}={value}" for name, value in (defines or {}).items()] + [*extra_flags]
     with tempfile.TemporaryDirectory(prefix="pvisor-build-") as folder:
         jobs: list[list[str]] = []
         objects: list[Path] = []
         for source, flags in [
             *((path, own_flags) for path in paths),
-            *((path, [f"-I{sdk / 'src' / 'common'}"]) for path in sdk_sources(sdk, mode)),
+            *((path, inner) for path in sdk_sources(sdk, mode)),
         ]:
             objects.append(Path(folder) / f"{len(objects)}.o")
             jobs.append([*base, *flags, "-c", os.fspath(source), "-o", str(objects[-1])])

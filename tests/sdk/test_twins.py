@@ -25,7 +25,7 @@ pytestmark = pytest.mark.needs_gcc
 
 GUESTS = FOLDER / "sdk"
 INCLUDE = sdk_dir() / "include"
-NAMES = ("traps", "interrupts", "timer", "memory", "user")
+NAMES = ("traps", "interrupts", "timer", "memory", "spaces", "user")
 """Guests that need nothing but a PC."""
 PARA_ONLY = ("event", "store")
 """Guests that use what a PC does not have."""

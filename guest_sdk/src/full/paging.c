@@ -6,22 +6,16 @@
  */
 #include <stdbool.h>
 
+#include "entry.h"
 #include "image.h"
 #include "paging.h"
 
 #define PAGE_BYTES  4096ull
 #define LARGE_BYTES 0x200000ull
 
-#define ENTRY_P     0x001ull
-#define ENTRY_W     0x002ull
-#define ENTRY_PCD   0x010ull /* never from a cache */
-#define ENTRY_LARGE 0x080ull
-#define ENTRY_NX    0x8000000000000000ull
-#define ADDRESS     0x000ffffffffff000ull
-
 #define N_TABLES 32
 
-static uint64_t tables[N_TABLES][512] __attribute__((aligned(4096)));
+static uint64_t tables[N_TABLES][N_ENTRIES] __attribute__((aligned(4096)));
 static size_t n_tables_used;
 
 static uint64_t *new_table(void)
@@ -36,8 +30,8 @@ static uint64_t *new_table(void)
 static uint64_t *entry_for(uint64_t address, int level)
 {
     uint64_t *table = tables[0];
-    for (int at = 4;; at--) {
-        uint64_t *entry = &table[(address >> (12 + 9 * (at - 1))) & 511];
+    for (int at = TOP_LEVEL;; at--) {
+        uint64_t *entry = &table[(address >> (12 + 9 * (at - 1))) & (N_ENTRIES - 1)];
         if (at == level)
             return entry;
         if (*entry & ENTRY_LARGE)
@@ -48,7 +42,7 @@ static uint64_t *entry_for(uint64_t address, int level)
                 return NULL;
             *entry = (uintptr_t)fresh | ENTRY_W | ENTRY_P;
         }
-        table = (uint64_t *)(*entry & ADDRESS);
+        table = (uint64_t *)(*entry & ENTRY_ADDRESS);
     }
 }
 
@@ -100,8 +94,8 @@ uint64_t pv_paging_start(const struct ram *ram, size_t n_ram)
     map(at(__stack_bottom), at(__stack_top), ENTRY_W | ENTRY_NX);
 
     for (size_t i = 0; i < n_ram; i++) {
-        uint64_t start = greater((ram[i].start + PAGE_BYTES - 1) & ADDRESS, PAGE_BYTES);
-        uint64_t end = ram[i].end & ADDRESS;
+        uint64_t start = greater((ram[i].start + PAGE_BYTES - 1) & ENTRY_ADDRESS, PAGE_BYTES);
+        uint64_t end = ram[i].end & ENTRY_ADDRESS;
         n_mapped += map_free(start, lesser(end, at(__image_start)));
         n_mapped += map_free(greater(start, at(__image_end)), end);
     }
