@@ -4,6 +4,7 @@
 #include <pv/string.h>
 #include <pv/user.h>
 
+#include "interrupt.h"
 #include "user_ring.h"
 
 #define STACK_PAGES   16
@@ -40,6 +41,17 @@ static void faulted(const struct pv_trap_frame *frame)
     if (fault_of_run != NULL)
         *fault_of_run = *frame;
     pv_user_leave(-PV_EFAULT);
+}
+
+static void start(void)
+{
+    static bool is_started;
+    if (is_started)
+        return;
+    is_started = true;
+    pv_interrupt_start();
+    pv_user_faulted = faulted;
+    pv_user_ring_start();
 }
 
 /* Map a fresh page; NULL when there is none. */
@@ -94,7 +106,7 @@ struct pv_user *pv_user_create(const void *code, size_t size_bytes, pv_call_hand
 {
     if (size_bytes == 0 || size_bytes > MAX_CODE)
         return NULL;
-    pv_user_start(faulted);
+    start();
     struct pv_user *user = pv_page_alloc();
     if (user == NULL)
         return NULL;

@@ -7,8 +7,8 @@
 
 #include <pv/user.h>
 
-/* Make system calls and exceptions of user programs ready; FAULTED gets the exceptions that have no handler. */
-void pv_user_start(void (*faulted)(const struct pv_trap_frame *frame));
+/* Make system calls and exceptions of user programs ready. Called once. */
+void pv_user_ring_start(void);
 
 /*
  * Go to ring 3: RIP, RSP, and RDI. Comes back, with interrupts disabled, with what pv_user_come_back is given. The

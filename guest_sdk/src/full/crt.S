@@ -65,7 +65,7 @@ start64:
     movl %eax, %fs
     movl %eax, %gs
     fninit
-    ldmxcsr first_mxcsr(%rip)
+    ldmxcsr pv_first_mxcsr(%rip)
     leaq __stack_top(%rip), %rsp
     xorl %ebp, %ebp             /* the outermost frame: a backtrace ends here */
     movl %esi, %edi
@@ -82,8 +82,6 @@ gdt:
 gdt_pointer:
     .word gdt_pointer - gdt - 1
     .long gdt
-first_mxcsr:
-    .long 0x1f80                /* all floating-point exceptions masked, as after a reset */
 
     .data
     .balign PAGE_BYTES

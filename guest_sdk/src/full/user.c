@@ -3,7 +3,6 @@
  * User programs in ring 3. They come back by SYSCALL, which MSRs lead to user_entry.S, or by an exception or interrupt,
  * for which the TSS names the stack.
  */
-#include "interrupt.h"
 #include "segments.h"
 #include "user.h"
 #include "user_ring.h"
@@ -29,14 +28,8 @@ static uint64_t read_msr(uint32_t index)
     return (uint64_t)high << 32 | low;
 }
 
-void pv_user_start(void (*faulted)(const struct pv_trap_frame *frame))
+void pv_user_ring_start(void)
 {
-    static bool is_started;
-    if (is_started)
-        return;
-    is_started = true;
-    pv_interrupt_start();
-    pv_user_faulted = faulted;
     pv_segments_start();
     write_msr(MSR_STAR, (uint64_t)USER_BASE << 48 | (uint64_t)KERNEL_CODE << 32);
     write_msr(MSR_LSTAR, (uintptr_t)pv_user_syscall);

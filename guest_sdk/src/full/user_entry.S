@@ -4,18 +4,15 @@
  * and every register holds what the user left there, so the first thing is to find the kernel's stack. There is one CPU,
  * and so a variable will do; a kernel for several would have SWAPGS here.
  */
+#include "registers.h"
+
 #define RFLAGS_USER 0x202       /* IF, and the bit that is always 1 */
 
     .text
     .globl pv_user_enter
     .type pv_user_enter, @function
 pv_user_enter:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    push_preserved
     pushq %rdi
     pushq %rsi
     pushq %rdx
@@ -28,17 +25,7 @@ pv_user_enter:
     popq %rcx
     movl $RFLAGS_USER, %r11d
     xorl %eax, %eax
-    xorl %edx, %edx
-    xorl %esi, %esi
-    xorl %r8d, %r8d
-    xorl %r9d, %r9d
-    xorl %r10d, %r10d
-    xorl %ebx, %ebx
-    xorl %ebp, %ebp
-    xorl %r12d, %r12d
-    xorl %r13d, %r13d
-    xorl %r14d, %r14d
-    xorl %r15d, %r15d
+    clear_registers
     movq user_stack(%rip), %rsp
     sysretq
     .size pv_user_enter, . - pv_user_enter
@@ -47,17 +34,10 @@ pv_user_enter:
     .type pv_user_come_back, @function
 pv_user_come_back:
     cli
-    cld
-    fninit
-    ldmxcsr first_mxcsr(%rip)
+    reset_fpu
     movq %rdi, %rax
     movq kernel_stack(%rip), %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
+    pop_preserved
     ret
     .size pv_user_come_back, . - pv_user_come_back
 
@@ -69,21 +49,7 @@ pv_user_syscall:
     pushq %r11                  /* the user's RFLAGS */
     pushq %rcx                  /* the user's RIP */
     pushq user_stack(%rip)      /* kept here: a handler may let interrupts in */
-    pushq %r9
-    pushq %r8
-    pushq %r10
-    pushq %rdx
-    pushq %rsi
-    pushq %rdi
-    movq %rax, %rdi
-    movq %rsp, %rsi             /* the arguments, from the first on */
-    call pv_user_called
-    popq %rdi
-    popq %rsi
-    popq %rdx
-    popq %r10
-    popq %r8
-    popq %r9
+    serve_system_call
     cli
     popq user_stack(%rip)
     popq %rcx
@@ -91,11 +57,6 @@ pv_user_syscall:
     movq user_stack(%rip), %rsp
     sysretq
     .size pv_user_syscall, . - pv_user_syscall
-
-    .section .rodata
-    .balign 4
-first_mxcsr:
-    .long 0x1f80                /* all floating-point exceptions masked, as after a reset */
 
     .bss
     .balign 8

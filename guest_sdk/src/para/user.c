@@ -9,14 +9,8 @@
 #include "user.h"
 #include "user_ring.h"
 
-void pv_user_start(void (*faulted)(const struct pv_trap_frame *frame))
+void pv_user_ring_start(void)
 {
-    static bool is_started;
-    if (is_started)
-        return;
-    is_started = true;
-    pv_interrupt_start();
-    pv_user_faulted = faulted;
     pv_interrupt_start_users();
     pv_syscall_set((uintptr_t)pv_user_syscall, PV_TRAP_MASK);
 }

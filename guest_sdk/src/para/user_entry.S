@@ -5,6 +5,8 @@
  */
 #include <pv/abi.h>
 
+#include "registers.h"
+
 #define RFLAGS_USER 0x202       /* IF, and the bit that is always 1 */
 
     .macro iret                 /* the frame is at RSP */
@@ -19,12 +21,7 @@
     .globl pv_user_enter
     .type pv_user_enter, @function
 pv_user_enter:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    push_preserved
     pushq %rax                  /* for the alignment of the kernel's stack */
     movq %rsp, kernel_stack(%rip)
     pushq $PV_USER_SS
@@ -40,17 +37,7 @@ pv_user_enter:
     subq $8, %rsp
     call pv_user_entering
     addq $8, %rsp
-    xorl %edx, %edx
-    xorl %esi, %esi
-    xorl %r8d, %r8d
-    xorl %r9d, %r9d
-    xorl %r10d, %r10d
-    xorl %ebx, %ebx
-    xorl %ebp, %ebp
-    xorl %r12d, %r12d
-    xorl %r13d, %r13d
-    xorl %r14d, %r14d
-    xorl %r15d, %r15d
+    clear_registers
     iret
     .size pv_user_enter, . - pv_user_enter
 
@@ -63,37 +50,16 @@ pv_user_come_back:
     call pv_interrupts_disable
     addq $8, %rsp
     popq %rax
-    cld
-    fninit
-    ldmxcsr first_mxcsr(%rip)
+    reset_fpu
     addq $8, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
+    pop_preserved
     ret
     .size pv_user_come_back, . - pv_user_come_back
 
     .globl pv_user_syscall
     .type pv_user_syscall, @function
 pv_user_syscall:
-    pushq %r9
-    pushq %r8
-    pushq %r10
-    pushq %rdx
-    pushq %rsi
-    pushq %rdi
-    movq %rax, %rdi
-    movq %rsp, %rsi             /* the arguments, from the first on */
-    call pv_user_called
-    popq %rdi
-    popq %rsi
-    popq %rdx
-    popq %r10
-    popq %r8
-    popq %r9
+    serve_system_call
     movq %rdi, PV_TRAP_STACK_ERROR_CODE(%rsp) /* RDI of struct pv_iret_frame has that place */
     movq PV_TRAP_STACK_RFLAGS(%rsp), %r11
     movq PV_TRAP_STACK_RIP(%rsp), %rcx
@@ -102,11 +68,6 @@ pv_user_syscall:
     pushq %rax
     iret
     .size pv_user_syscall, . - pv_user_syscall
-
-    .section .rodata
-    .balign 4
-first_mxcsr:
-    .long 0x1f80                /* all floating-point exceptions masked, as after a reset */
 
     .bss
     .balign 8
