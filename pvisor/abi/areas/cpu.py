@@ -127,6 +127,8 @@ IRET_FRAME = Struct(
 
 STRUCTS: tuple[Struct, ...] = (VCPU_INFO, SHARED_INFO, TRAP_ENTRY, TRAP_STACK, IRET_FRAME)
 
+_BAD_ENTRY = "`entry` is not canonical or in the hypervisor's hole"
+
 TRAP_TABLE = Hypercall(
     nr=0x40,
     name="TRAP_TABLE",
@@ -171,7 +173,7 @@ UPCALL_SET = Hypercall(
     summary="Set where the kernel is entered when an event is pending.",
     args=(u64("entry", "the handler; 0: none, as at the start"),),
     result="0",
-    errors={EINVAL: "`entry` is not canonical or in the hypervisor's hole"},
+    errors={EINVAL: _BAD_ENTRY},
     notes=(
         "The upcall comes when `upcall_pending` of the virtual CPU is set and `upcall_mask` is not: at the "
         "latest before the next branch. It sets `upcall_mask`, and pushes a `struct pv_trap_stack` as a trap "
@@ -194,9 +196,7 @@ SYSCALL_SET = Hypercall(
         u32("flags", "0 or `PV_TRAP_MASK`"),
     ),
     result="0",
-    errors={
-        EINVAL: "`entry` is not canonical or in the hypervisor's hole, or `flags` has another bit",
-    },
+    errors={EINVAL: f"{_BAD_ENTRY}, or `flags` has another bit"},
     notes=(
         "The kernel is entered with a `struct pv_trap_stack`, as by a trap; RCX and R11 hold `rip` and "
         "`rflags` as well, as on hardware.",

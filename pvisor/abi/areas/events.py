@@ -51,21 +51,23 @@ EVENT_INFO = Struct(
 
 STRUCTS: tuple[Struct, ...] = (EVENT_INFO,)
 
-_NEW_PORT = (
-    "A new port is the lowest free one; it is masked and not pending, and virtual CPU 0 is told of it."
-)
+_LOWEST = "A new port is the lowest free one; it is masked and not pending"
+_NEW_PORT = f"{_LOWEST}, and virtual CPU 0 is told of it."
+_PORT_RESULT = "the new port, 1 to 1023"
+_ALL_IN_USE = "all 1023 ports are in use"
 _PORT_RANGE = "`port` is 0 or above 1023"
 _FREE = "`port` is not in use"
+_PORT_ERRORS = {EINVAL: f"{_PORT_RANGE}, or has bits above bit 31", ENOENT: _FREE}
 
 EVENT_ALLOC = Hypercall(
     nr=0x60,
     name="EVENT_ALLOC",
     summary="Make a port that another domain may bind to.",
     args=(u32("remote_domid", "who may: a domain's number, `PV_DOMID_SELF` or `PV_DOMID_HOST`"),),
-    result="the new port, 1 to 1023",
+    result=_PORT_RESULT,
     errors={
         EINVAL: "`remote_domid` is no domain number, or has bits above bit 31",
-        ENOSPC: "all 1023 ports are in use",
+        ENOSPC: _ALL_IN_USE,
     },
     notes=(
         "That domain need not be there yet. The number of a domain that has ended is not used again.",
@@ -121,18 +123,18 @@ EVENT_BIND_VIRQ = Hypercall(
         u32("virq", "for what: one of `PV_VIRQ_TIMER` and so on"),
         u32("vcpu_id", "the virtual CPU that is told; with TIMER, the one whose timer it is"),
     ),
-    result="the new port, 1 to 1023",
+    result=_PORT_RESULT,
     errors={
         EINVAL: "there is no such virtual IRQ or virtual CPU, or an argument has bits above bit 31",
         EEXIST: "it has a port already (TIMER: for that virtual CPU)",
-        ENOSPC: "all 1023 ports are in use",
+        ENOSPC: _ALL_IN_USE,
     },
     notes=(
         "What happened before the port was bound signals nothing: bind first, then look whether there is "
         "something to do.",
         "CONSOLE signals once when there is input, also input that came before, and again after each "
         "CONSOLE_READ: of what that has left, and of what comes.",
-        "A new port is the lowest free one; it is masked and not pending.",
+        f"{_LOWEST}.",
     ),
     feature=EVENTS,
     replaces="an IRQ: its line at the 8259 pair or the I/O APIC, and its gate in the IDT",
@@ -148,14 +150,14 @@ EVENT_BIND_IPI = Hypercall(
     name="EVENT_BIND_IPI",
     summary="Make a port by which the domain signals one of its own virtual CPUs.",
     args=(u32("vcpu_id", "the virtual CPU that is told"),),
-    result="the new port, 1 to 1023",
+    result=_PORT_RESULT,
     errors={
         EINVAL: "there is no such virtual CPU, or the argument has bits above bit 31",
-        ENOSPC: "all 1023 ports are in use",
+        ENOSPC: _ALL_IN_USE,
     },
     notes=(
         "A virtual CPU may have several such ports, and may send to its own.",
-        "A new port is the lowest free one; it is masked and not pending.",
+        f"{_LOWEST}.",
     ),
     feature=EVENTS,
     replaces="the interrupt command register of the local APIC",
@@ -172,7 +174,7 @@ EVENT_CLOSE = Hypercall(
     summary="Give a port back.",
     args=(u32("port", "a port of the caller's"),),
     result="0",
-    errors={EINVAL: f"{_PORT_RANGE}, or has bits above bit 31", ENOENT: _FREE},
+    errors=_PORT_ERRORS,
     notes=(
         "The port is free at once: masked, and no longer pending. A signal that was not taken is gone.",
         "The other end of a channel is UNBOUND again, for this domain, and is signalled a last time; so it "
@@ -224,7 +226,7 @@ EVENT_UNMASK = Hypercall(
     summary="Let a port's signals through again, and the one that has come meanwhile.",
     args=(u32("port", "a port of the caller's"),),
     result="0",
-    errors={EINVAL: f"{_PORT_RANGE}, or has bits above bit 31", ENOENT: _FREE},
+    errors=_PORT_ERRORS,
     notes=(
         "It clears the port's mask bit; when its pending bit is set, it does what an arriving signal would "
         "do then.",

@@ -81,6 +81,19 @@ _ENTRY = (
     "frame of the grant window executable or a table, or names as a new table a frame with such an entry"
 )
 
+_BAD_FRAME = "`gpa` is no multiple of 4096 or outside RAM"
+
+# In examples: a frame becomes an empty table of level 1; a frame goes.
+_PIN_TABLE = (
+    "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
+    "    give_up();"
+)
+_RELEASE_GONE = (
+    "uint64_t gone = frame(0);\n"
+    "if (pv_entry_set(gone, 0, PV_FLUSH_PAGE) < 0 || pv_memory_release(&gone, 1) != 1)\n"
+    "    give_up();"
+)
+
 ROOT_SET = Hypercall(
     nr=0x50,
     name="ROOT_SET",
@@ -174,8 +187,7 @@ TABLE_UPDATE = Hypercall(
     "its shadow again",
     example=(
         "uint64_t table = frame(0);\n"
-        "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
-        "    give_up();\n"
+        f"{_PIN_TABLE}\n"
         "struct pv_entry_update maps[2] = {{table, frame(1) | 1ull << 63 | 3},\n"
         "                                  {table + 8, frame(2) | 1ull << 63 | 3}};\n"
         "for (uint32_t n_done = 0; n_done < 2;) {\n"
@@ -197,8 +209,7 @@ TABLE_PIN = Hypercall(
     ),
     result="0",
     errors={
-        EINVAL: "`gpa` is no multiple of 4096 or outside RAM, `level` is not 1 to 4, or an entry that is "
-        "present may not be as it is",
+        EINVAL: f"{_BAD_FRAME}, `level` is not 1 to 4, or an entry that is present may not be as it is",
         EEXIST: "it is pinned already",
         EPERM: "an entry maps a frame of the grant window writable that was granted for reading only",
         EBUSY: "the frame is mapped writable, lent to another domain for writing, or used as a table of "
@@ -219,9 +230,7 @@ TABLE_PIN = Hypercall(
     feature=PAGING,
     replaces="nothing: a fully virtualized guest's tables are found when they are used",
     example=(
-        "uint64_t table = frame(0); /* filled with zeros; nobody may write to it any more */\n"
-        "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
-        "    give_up();"
+        f"uint64_t table = frame(0); /* filled with zeros; nobody may write to it any more */\n{_PIN_TABLE}"
     ),
 )
 
@@ -232,7 +241,7 @@ TABLE_UNPIN = Hypercall(
     args=(u64("gpa", "the frame"),),
     result="0",
     errors={
-        EINVAL: "`gpa` is no multiple of 4096 or outside RAM",
+        EINVAL: _BAD_FRAME,
         ENOENT: "it is not pinned",
     },
     notes=(
@@ -246,8 +255,7 @@ TABLE_UNPIN = Hypercall(
     replaces="nothing",
     example=(
         "uint64_t table = frame(0);\n"
-        "if (pv_entry_set(table, table | 1 | 1ull << 63, PV_FLUSH_PAGE) < 0 || pv_table_pin(table, 1) < 0)\n"
-        "    give_up();\n"
+        f"{_PIN_TABLE}\n"
         "if (pv_table_unpin(table) < 0) /* and it is a plain frame again: */\n"
         "    give_up();\n"
         "if (pv_entry_set(table, table | 3 | 1ull << 63, 0) < 0)\n"
@@ -268,10 +276,7 @@ TLB_FLUSH = Hypercall(
     notes=("The hypervisor may forget more than it is asked to, at any time.",),
     feature=PAGING,
     replaces="`INVLPG` or `MOV` to CR3, which trap, and an interrupt to each other CPU",
-    example=(
-        "if (pv_tlb_flush(PV_FLUSH_PAGE, frame(0)) < 0)\n"
-        "    give_up();"
-    ),
+    example=("if (pv_tlb_flush(PV_FLUSH_PAGE, frame(0)) < 0)\n    give_up();"),
 )
 
 _FRAMES_DONE = (
@@ -299,9 +304,7 @@ MEMORY_POPULATE = Hypercall(
     feature=BALLOON,
     replaces="a balloon driver's device",
     example=(
-        "uint64_t gone = frame(0);\n"
-        "if (pv_entry_set(gone, 0, PV_FLUSH_PAGE) < 0 || pv_memory_release(&gone, 1) != 1)\n"
-        "    give_up();\n"
+        f"{_RELEASE_GONE}\n"
         "if (pv_memory_populate(&gone, 1) != 1 || pv_entry_set(gone, gone | 3 | 1ull << 63, 0) < 0)\n"
         "    give_up();"
     ),
@@ -327,11 +330,7 @@ MEMORY_RELEASE = Hypercall(
     ),
     feature=BALLOON,
     replaces="a balloon driver's device",
-    example=(
-        "uint64_t gone = frame(0);\n"
-        "if (pv_entry_set(gone, 0, PV_FLUSH_PAGE) < 0 || pv_memory_release(&gone, 1) != 1)\n"
-        "    give_up();"
-    ),
+    example=_RELEASE_GONE,
 )
 
 MEMORY_TARGET = Hypercall(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pvisor.abi.errnos import E2BIG, EAGAIN, EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, EPERM
 from pvisor.abi.features import STORE
-from pvisor.abi.model import Constant, CType, Field, Hypercall, Struct, gva_in, u32
+from pvisor.abi.model import Constant, CType, Errno, Field, Hypercall, Struct, gva_in, u32
 
 LIMITS = "Limits of the store"
 RIGHTS = "Rights in the store"
@@ -58,6 +58,40 @@ _RESERVED = "`reserved` is not 0"
 _STEPS = "the transaction has `PV_STORE_STEPS_MAX` calls already"
 _UNREADABLE = "`request`, or the path that it names, is not readable"
 _ROOM = f"{_UNREADABLE}, or the answer's bytes are not writable at `value`; nothing has been written"
+_WHERE = f"{_BAD_PATH}; {_BAD_TRANSACTION}; {_RESERVED}"
+_NO_NODE = "there is no such node"
+
+
+def _errors_of_look(too_long: str) -> dict[Errno, str]:
+    """Errors of a call that answers what is at a path."""
+    return {
+        EFAULT: _ROOM,
+        EINVAL: _WHERE,
+        EPERM: "the caller has no right to read it",
+        ENOENT: _NO_NODE,
+        E2BIG: too_long,
+        ENOSPC: _STEPS,
+    }
+
+
+_WATCH_ERRORS = {
+    EFAULT: f"{_UNREADABLE}, or the token is not",
+    EINVAL: f"{_BAD_PATH}; the token is longer than `PV_STORE_TOKEN_MAX` or has a NUL; `transaction` is "
+    f"not 0; {_RESERVED}",
+}
+
+
+def _request(value: str, size: str) -> str:
+    """In an example: a request about `path` with a value, or with room for one."""
+    return (
+        "struct pv_store_request request = {\n"
+        "    .path = (uint64_t)path, .path_bytes = sizeof path - 1,\n"
+        f"    .value = (uint64_t){value}, .value_bytes = {size},\n"
+        "};\n"
+    )
+
+
+_BARE_REQUEST = "struct pv_store_request request = {.path = (uint64_t)path, .path_bytes = sizeof path - 1};\n"
 
 STORE_READ = Hypercall(
     nr=0x80,
@@ -65,24 +99,16 @@ STORE_READ = Hypercall(
     summary="Read a value.",
     args=(_REQUEST,),
     result="how long the value is; that many bytes have been written to `value`",
-    errors={
-        EFAULT: _ROOM,
-        EINVAL: f"{_BAD_PATH}; {_BAD_TRANSACTION}; {_RESERVED}",
-        EPERM: "the caller has no right to read it",
-        ENOENT: "there is no such node",
-        E2BIG: "the value is longer than `value_bytes`; `PV_STORE_VALUE_MAX` bytes are always enough",
-        ENOSPC: _STEPS,
-    },
+    errors=_errors_of_look(
+        "the value is longer than `value_bytes`; `PV_STORE_VALUE_MAX` bytes are always enough"
+    ),
     notes=("A node that was made on the way to another one has an empty value.",),
     feature=STORE,
     replaces="tables that a firmware leaves in memory, and configuration registers of devices",
     example=(
         "char value[PV_STORE_VALUE_MAX];\n"
         'static const char path[] = "device/block/0/state";\n'
-        "struct pv_store_request request = {\n"
-        "    .path = (uint64_t)path, .path_bytes = sizeof path - 1,\n"
-        "    .value = (uint64_t)value, .value_bytes = sizeof value,\n"
-        "};\n"
+        f"{_request('value', 'sizeof value')}"
         "int64_t n_bytes = pv_store_read(&request);\n"
         "if (n_bytes > 0)\n"
         "    use((uint64_t)n_bytes);"
@@ -110,10 +136,7 @@ STORE_WRITE = Hypercall(
     replaces="`OUT` to a device's registers that say where its rings are",
     example=(
         'static const char path[] = "device/block/0/state", value[] = "ready";\n'
-        "struct pv_store_request request = {\n"
-        "    .path = (uint64_t)path, .path_bytes = sizeof path - 1,\n"
-        "    .value = (uint64_t)value, .value_bytes = sizeof value - 1,\n"
-        "};\n"
+        f"{_request('value', 'sizeof value - 1')}"
         "if (pv_store_write(&request) < 0)\n"
         "    give_up();"
     ),
@@ -125,24 +148,14 @@ STORE_LIST = Hypercall(
     summary="Which nodes are below this one?",
     args=(_REQUEST,),
     result="how many bytes were written to `value`: each name followed by a NUL, in the order of their bytes",
-    errors={
-        EFAULT: _ROOM,
-        EINVAL: f"{_BAD_PATH}; {_BAD_TRANSACTION}; {_RESERVED}",
-        EPERM: "the caller has no right to read it",
-        ENOENT: "there is no such node",
-        E2BIG: "the answer is longer than `value_bytes`; nothing has been written",
-        ENOSPC: _STEPS,
-    },
+    errors=_errors_of_look("the answer is longer than `value_bytes`; nothing has been written"),
     notes=("Only the names directly below are given, whether the caller may read those nodes or not.",),
     feature=STORE,
     replaces="a walk over the devices of a bus, by configuration registers",
     example=(
         "char names[4096];\n"
         'static const char path[] = "device";\n'
-        "struct pv_store_request request = {\n"
-        "    .path = (uint64_t)path, .path_bytes = sizeof path - 1,\n"
-        "    .value = (uint64_t)names, .value_bytes = sizeof names,\n"
-        "};\n"
+        f"{_request('names', 'sizeof names')}"
         "int64_t n_bytes = pv_store_list(&request);\n"
         "if (n_bytes > 0)\n"
         "    use((uint64_t)n_bytes);"
@@ -157,9 +170,9 @@ STORE_REMOVE = Hypercall(
     result="0",
     errors={
         EFAULT: _UNREADABLE,
-        EINVAL: f"{_BAD_PATH}; {_BAD_TRANSACTION}; {_RESERVED}",
+        EINVAL: _WHERE,
         EPERM: "the caller has no right to write it, or it is a domain's home",
-        ENOENT: "there is no such node",
+        ENOENT: _NO_NODE,
         ENOSPC: _STEPS,
     },
     notes=(
@@ -168,11 +181,7 @@ STORE_REMOVE = Hypercall(
     ),
     feature=STORE,
     replaces="nothing: what firmware leaves in memory stays there",
-    example=(
-        'static const char path[] = "device/block/0";\n'
-        "struct pv_store_request request = {.path = (uint64_t)path, .path_bytes = sizeof path - 1};\n"
-        "pv_store_remove(&request);"
-    ),
+    example=(f'static const char path[] = "device/block/0";\n{_BARE_REQUEST}pv_store_remove(&request);'),
 )
 
 STORE_WATCH = Hypercall(
@@ -182,9 +191,7 @@ STORE_WATCH = Hypercall(
     args=(_REQUEST,),
     result="0",
     errors={
-        EFAULT: f"{_UNREADABLE}, or the token is not",
-        EINVAL: f"{_BAD_PATH}; the token is longer than `PV_STORE_TOKEN_MAX` or has a NUL; `transaction` is "
-        f"not 0; {_RESERVED}",
+        **_WATCH_ERRORS,
         EEXIST: "the caller has this watch, with the same path and token, already",
         ENOSPC: "the caller has `PV_STORE_WATCHES_MAX` watches",
     },
@@ -202,10 +209,7 @@ STORE_WATCH = Hypercall(
     replaces="the interrupt by which a bus says that a device has come or gone",
     example=(
         'static const char path[] = "device", token[] = "devices";\n'
-        "struct pv_store_request request = {\n"
-        "    .path = (uint64_t)path, .path_bytes = sizeof path - 1,\n"
-        "    .value = (uint64_t)token, .value_bytes = sizeof token - 1,\n"
-        "};\n"
+        f"{_request('token', 'sizeof token - 1')}"
         "if (pv_store_watch(&request) < 0)\n"
         "    give_up();"
     ),
@@ -218,9 +222,7 @@ STORE_UNWATCH = Hypercall(
     args=(_REQUEST,),
     result="0",
     errors={
-        EFAULT: f"{_UNREADABLE}, or the token is not",
-        EINVAL: f"{_BAD_PATH}; the token is longer than `PV_STORE_TOKEN_MAX` or has a NUL; `transaction` is "
-        f"not 0; {_RESERVED}",
+        **_WATCH_ERRORS,
         ENOENT: "the caller has no watch with this path and token",
     },
     notes=("An event of this watch that waits is dropped.",),
@@ -228,10 +230,7 @@ STORE_UNWATCH = Hypercall(
     replaces="masking that interrupt",
     example=(
         'static const char path[] = "device", token[] = "devices";\n'
-        "struct pv_store_request request = {\n"
-        "    .path = (uint64_t)path, .path_bytes = sizeof path - 1,\n"
-        "    .value = (uint64_t)token, .value_bytes = sizeof token - 1,\n"
-        "};\n"
+        f"{_request('token', 'sizeof token - 1')}"
         "pv_store_unwatch(&request);"
     ),
 )
@@ -337,7 +336,7 @@ STORE_PERMIT = Hypercall(
         EINVAL: f"{_BAD_PATH}; `domid` is no other domain's number; `rights` is none of those; "
         f"{_BAD_TRANSACTION}; {_RESERVED}; or an argument has bits above bit 31",
         EPERM: "the node is not in the caller's home",
-        ENOENT: "there is no such node",
+        ENOENT: _NO_NODE,
         ENOSPC: f"the node has rights for `PV_STORE_RIGHTS_MAX` domains; or {_STEPS}",
     },
     notes=(
@@ -351,7 +350,7 @@ STORE_PERMIT = Hypercall(
     replaces="nothing: a PC's devices belong to its one kernel",
     example=(
         'static const char path[] = "device/block/0";\n'
-        "struct pv_store_request request = {.path = (uint64_t)path, .path_bytes = sizeof path - 1};\n"
+        f"{_BARE_REQUEST}"
         "pv_store_permit(&request, 2, PV_STORE_READ | PV_STORE_WRITE);"
     ),
 )
