@@ -80,6 +80,7 @@ KERNEL_OPERATIONS = (
     KernelOperation("entry_set_512", "512 entries of a table, changed and flushed one by one", is_large=True),
     KernelOperation("entry_batch_512", "512 entries of a table, changed and flushed together", is_large=True),
     KernelOperation("remap_512", "the same, and each of the pages read", is_large=True),
+    KernelOperation("remap_later_512", "the same, by the SDK: unmapped and mapped, later", is_large=True),
     KernelOperation("disk_read_4k", "4 KiB of the disk"),
     KernelOperation("disk_read_64k", "64 KiB of the disk", is_large=True),
     KernelOperation("console_line", "a line of 64 characters"),

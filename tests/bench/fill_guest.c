@@ -22,9 +22,9 @@ int main(void)
         return 1;
     pv_space_switch(space);
     for (unsigned long n = argument(0, 1000), round = 0; n; n = n > N_PAGES ? n - N_PAGES : 0, round++) {
-        if (pv_page_protect(space, OTHER, PV_MAP_LATER | (round & 1 ? 0 : PV_MAP_WRITE)))
+        if (pv_page_protect(space, OTHER, round & 1 ? 0 : PV_MAP_WRITE))
             return 2;
-        pv_space_flush(space);
+        pv_space_switch(space); /* which loads CR3 */
         (void)*(volatile uint8_t *)OTHER; /* its table is one that the shadow was made from */
         for (unsigned long i = 0; i < N_PAGES; i++)
             *(volatile uint8_t *)(FIRST + i * 4096);

@@ -5,7 +5,7 @@
  * forget what it has looked up, is the wing's (space.h). A space is its top-level table.
  *
  * Where nothing was mapped there is nothing to forget: no CPU remembers an entry without its P bit (SDM 3A, 4.10.4.3). So
- * only a change that takes something away costs a flush.
+ * only a change that takes something away costs a flush: of its page, or of all where many pages have lost something.
  */
 #include <stdbool.h>
 
@@ -20,14 +20,23 @@
 
 #define HOW (PV_MAP_WRITE | PV_MAP_EXECUTE | PV_MAP_USER | PV_MAP_LATER)
 
+/* Called in long rows. The linker script puts them side by side, so that none of them lies across a page boundary. */
+#define HOT __attribute__((hot))
+
 struct pv_space {
     uint64_t entries[N_ENTRIES];
 };
 
 static struct pv_space *current;
 
-/* The CPU may remember what an entry of the current space has lost by a change that may come later. */
-static bool has_lost;
+/*
+ * Pages of the current space from which a change that may come later has taken something away: the CPU may remember it.
+ * With SPACE_FEW + 1 it was more than are noted.
+ */
+static struct {
+    uint64_t pages[SPACE_FEW];
+    unsigned n;
+} lost;
 
 /* The last-level table that was used last, and what it is for: most changes come side by side. */
 static struct {
@@ -92,16 +101,16 @@ int pv_space_destroy(struct pv_space *space)
 void pv_space_switch(struct pv_space *space)
 {
     recent.space = NULL;
-    has_lost = false;
+    lost.n = 0;
     current = space;
     space_load(space->entries);
 }
 
 void pv_space_flush(struct pv_space *space)
 {
-    bool is_current = space == pv_space_current(); /* elsewhere the switch will do it */
-    space_send(space->entries, is_current && has_lost);
-    has_lost = has_lost && !is_current;
+    bool is_current = space == pv_space_current(); /* elsewhere the switch will do the rest */
+    space_send(space->entries, lost.pages, is_current ? lost.n : 0);
+    lost.n = is_current ? 0 : lost.n;
 }
 
 static bool is_own(uint64_t address)
@@ -143,7 +152,7 @@ static inline uint64_t entry_of(uint64_t physical, unsigned flags)
            (flags & PV_MAP_EXECUTE ? 0 : ENTRY_NX);
 }
 
-int pv_page_map(struct pv_space *space, uint64_t address, uint64_t physical, unsigned flags)
+HOT int pv_page_map(struct pv_space *space, uint64_t address, uint64_t physical, unsigned flags)
 {
     if (!is_own(address) || physical & ~ENTRY_ADDRESS || flags & ~HOW)
         return -PV_EINVAL;
@@ -157,8 +166,19 @@ int pv_page_map(struct pv_space *space, uint64_t address, uint64_t physical, uns
     return space_write(entry, entry_of(physical, flags), 0);
 }
 
-/* Change the entry of a page that is mapped, to FIXED and what is kept of it. Errors as of pv_page_protect. */
-static inline int change(struct pv_space *space, uint64_t address, uint64_t kept, uint64_t fixed, bool is_later)
+static __attribute__((noinline)) void note_loss(uint64_t address)
+{
+    if (lost.n < SPACE_FEW)
+        lost.pages[lost.n] = address;
+    lost.n++;
+}
+
+/*
+ * Change the entry of a page that is mapped, to FIXED and what is KEPT of it. Errors as of pv_page_protect. Inlined
+ * whatever the compiler thinks: kernels take pages away in long rows.
+ */
+static inline __attribute__((always_inline)) int
+change(struct pv_space *space, uint64_t address, uint64_t kept, uint64_t fixed, bool is_later)
 {
     if (!is_own(address))
         return -PV_EINVAL;
@@ -167,18 +187,19 @@ static inline int change(struct pv_space *space, uint64_t address, uint64_t kept
     if (!(before & ENTRY_P))
         return -PV_ENOENT;
     if (is_later) {
-        has_lost |= recent.is_current;
+        if (recent.is_current && lost.n <= SPACE_FEW)
+            note_loss(address);
         return space_write_later(entry, (before & kept) | fixed);
     }
     return space_write(entry, (before & kept) | fixed, recent.is_current ? address : 0);
 }
 
-int pv_page_unmap(struct pv_space *space, uint64_t address, unsigned flags)
+HOT int pv_page_unmap(struct pv_space *space, uint64_t address, unsigned flags)
 {
     return flags & ~PV_MAP_LATER ? -PV_EINVAL : change(space, address, 0, 0, flags != 0);
 }
 
-int pv_page_protect(struct pv_space *space, uint64_t address, unsigned flags)
+HOT int pv_page_protect(struct pv_space *space, uint64_t address, unsigned flags)
 {
     bool is_later = flags & PV_MAP_LATER;
     return flags & ~HOW ? -PV_EINVAL : change(space, address, ENTRY_ADDRESS, entry_of(0, flags), is_later);

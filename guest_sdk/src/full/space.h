@@ -11,9 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * So many pages are forgotten one by one, by INVLPG. A load of CR3 makes the CPU forget everything, and each page that is
+ * in use costs a walk of the tables then (under shadow paging: an exit).
+ */
+#define SPACE_FEW 16
+
 static inline uint64_t space_read(const uint64_t *entry)
 {
     return *(const volatile uint64_t *)entry; /* the CPU sets bits in it */
+}
+
+static inline void space_forget(uint64_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
 /* Change an entry, and make the CPU forget the page at ADDRESS unless that is 0. Returns 0. */
@@ -21,7 +32,7 @@ static inline int space_write(uint64_t *entry, uint64_t value, uint64_t address)
 {
     *(volatile uint64_t *)entry = value;
     if (address != 0)
-        __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+        space_forget(address);
     return 0;
 }
 
@@ -36,11 +47,17 @@ static inline void space_load(const uint64_t *root)
     __asm__ volatile("movq %0, %%cr3" : : "r"(root) : "memory");
 }
 
-/* Changes that could come later have come. FORGETS: the CPU, which uses ROOT, forgets what was there before. */
-static inline void space_send(const uint64_t *root, bool forgets)
+/*
+ * Changes that could come later have come. N PAGES have lost something by them; the CPU, which uses ROOT if N is not 0,
+ * forgets them.
+ */
+static inline void space_send(const uint64_t *root, const uint64_t *pages, unsigned n)
 {
-    if (forgets)
+    if (n > SPACE_FEW)
         space_load(root);
+    else
+        for (unsigned i = 0; i < n; i++)
+            space_forget(pages[i]);
 }
 
 /* Turn a page filled with zeros into a table, named by the entry PARENT with FLAGS. */

@@ -10,6 +10,12 @@
 
 #include "paging.h"
 
+/*
+ * So many pages are forgotten one by one, with a call for each. To forget everything is part of the call that sends the
+ * changes, but then each page that is in use costs the CPU a walk of the tables.
+ */
+#define SPACE_FEW 4
+
 static inline uint64_t space_read(const uint64_t *entry)
 {
     return pv_paging_read(entry);
@@ -34,11 +40,16 @@ static inline void space_load(const uint64_t *root)
     pv_root_set((uintptr_t)root, 0);
 }
 
-/* Changes that could come later come now. FORGETS: the CPU, which uses ROOT, forgets what was there before. */
-static inline void space_send(const uint64_t *root, bool forgets)
+/*
+ * Changes that could come later come now. N PAGES have lost something by them; the CPU, which uses ROOT if N is not 0,
+ * forgets them.
+ */
+static inline void space_send(const uint64_t *root, const uint64_t *pages, unsigned n)
 {
     (void)root;
-    pv_paging_send(forgets);
+    pv_paging_send(n > SPACE_FEW);
+    for (unsigned i = 0; n <= SPACE_FEW && i < n; i++)
+        pv_tlb_flush(PV_FLUSH_PAGE, pages[i]);
 }
 
 /* Turn a page filled with zeros into a table, named by the entry PARENT with FLAGS. */
