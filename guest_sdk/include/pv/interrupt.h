@@ -2,14 +2,14 @@
 /*
  * Exceptions and interrupts. An exception (here: a trap) comes from the code that runs; an interrupt comes from
  * elsewhere, when it will, and can be kept away. Full: the IDT, the 8259 pair and the local APIC. Para: the trap table
- * and event channels.
+ * and event channels. Hybrid: as full, and events of its paravirtual devices as messages to the local APIC.
  *
  * The guest starts with interrupts disabled, every source masked and no handler. Handlers run on the stack of what they
  * interrupt (out of a user program: on the kernel's), with interrupts disabled. They may call anything that does not
  * wait for an interrupt. The end of an interrupt is told to the controller by the SDK before the handler runs, so a
  * handler that enables interrupts can be interrupted by its own source.
  *
- * No function here waits. Unless it says otherwise, each may be called anywhere, from handlers too.
+ * Only pv_interrupts_wait waits. Unless it says otherwise, each function may be called anywhere, from handlers too.
  */
 #ifndef PV_INTERRUPT_H
 #define PV_INTERRUPT_H
@@ -28,7 +28,7 @@ struct pv_trap_frame {
     uint64_t address; /* PV_TRAP_PAGE: the address whose access failed; else 0 */
     uint64_t trap;    /* enum pv_trap; for an interrupt, a number of no meaning */
     uint64_t error;   /* the exception's error code; 0 where it has none */
-    uint64_t rip;     /* the failed instruction, or for PV_TRAP_BREAKPOINT the next one */
+    uint64_t rip;     /* the failed instruction; for PV_TRAP_BREAKPOINT, _OVERFLOW and a single step the next one */
     uint64_t place;   /* the SDK's own: do not change it, but copy it with the rest */
     uint64_t rflags;
     uint64_t rsp;
@@ -84,7 +84,8 @@ typedef void pv_interrupt_handler(void *context, struct pv_trap_frame *frame);
 
 /*
  * Call HANDLER with CONTEXT at each interrupt of SOURCE and unmask it; with NULL, mask it and call nobody.
- * Returns 0; -PV_EINVAL: no such source; -PV_ENODEV: this machine does not have it.
+ * Returns 0; -PV_EINVAL: no such source; -PV_ENODEV: this machine does not have it, as a PC without a local APIC has no
+ * PV_SOURCE_SELF, or (para) the device's own header has not been asked for it yet.
  */
 int pv_interrupt_set(enum pv_source source, pv_interrupt_handler *handler, void *context);
 
@@ -96,12 +97,12 @@ void pv_interrupt_mask(enum pv_source source);
 void pv_interrupt_unmask(enum pv_source source);
 
 /*
- * Interrupt this CPU: PV_SOURCE_SELF's handler runs as soon as interrupts are enabled and the source is unmasked. Raised
- * again before that, it still runs once. Without effect before that source has had a handler.
+ * Interrupt this CPU: PV_SOURCE_SELF's handler runs as soon as interrupts are enabled and the source is unmasked.
+ * Raised again before that, it still runs once. Without effect before that source has had a handler.
  */
 void pv_interrupt_raise(void);
 
-/* Let interrupts in. */
+/* Let interrupts in; what waits comes before this returns, or right after it. */
 void pv_interrupts_enable(void);
 
 /* Keep them all out. Returns whether they were let in before: give it to pv_interrupts_restore. */
@@ -114,9 +115,9 @@ void pv_interrupts_restore(bool were_enabled);
 bool pv_interrupts_enabled(void);
 
 /*
- * Wait for an interrupt, and let its handler run. To be called with interrupts disabled, and so it returns: look whether
- * there is something to wait for, then call this, and what comes in between is not lost. Blocks until an interrupt
- * comes. Not from a handler.
+ * Wait for an interrupt, and let its handler run. To be called with interrupts disabled, and so it returns: look
+ * whether there is something to wait for, then call this, and what comes in between is not lost. Blocks until an
+ * interrupt comes. Not from a handler.
  */
 void pv_interrupts_wait(void);
 

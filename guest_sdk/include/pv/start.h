@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-/* The command line the guest was given; "" when there is none. */
+/* The command line the guest was given; "" when there is none. It stays there, and may be read anywhere. */
 const char *pv_cmdline(void);
 
 /* How much RAM the guest has, in bytes. A PC keeps some of its memory for itself and does not count that. */

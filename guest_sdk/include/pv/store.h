@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store, which only a paravirtualized guest has: a tree of names with small values, kept by the hypervisor, by which
+ * The store, which para and hybrid guests have: a tree of names with small values, kept by the hypervisor, by which
  * domains and backends find each other. The hypercalls behind it are pv_store_read and so on (pv/hypercall.h); the
  * functions here take C strings.
  *
@@ -23,15 +23,18 @@
 #include <pv/hypercall.h>
 
 /*
- * Read a value as a text: it is put into VALUE with a NUL behind it. Returns its length without that NUL; -PV_E2BIG when
- * it and the NUL need more than SIZE_BYTES, or another error; VALUE is then as it was, or holds "".
+ * Read a value as a text: it is put into VALUE with a NUL behind it. Returns its length without that NUL; -PV_E2BIG
+ * when it and the NUL need more than SIZE_BYTES, or another error; VALUE then holds "", unless SIZE_BYTES is 0.
  */
 int64_t pv_store_get(uint32_t transaction, const char *path, char *value, size_t size_bytes);
 
-/* Write a text, without its NUL. Makes the node, and those above it. Returns 0 or an error. */
+/* Write a text, without its NUL. Makes the node, and those above it, if they are not there. Returns 0 or an error. */
 int pv_store_put(uint32_t transaction, const char *path, const char *value);
 
-/* The same for a number, in decimal digits. pv_store_get_number returns -PV_EINVAL for a value that is no such number. */
+/*
+ * The same for a number, in decimal digits. Both return 0 or an error: pv_store_get_number -PV_EINVAL for a value that
+ * is no number of 64 bits. After an error *NUMBER is as it was.
+ */
 int pv_store_get_number(uint32_t transaction, const char *path, uint64_t *number);
 int pv_store_put_number(uint32_t transaction, const char *path, uint64_t number);
 
@@ -39,20 +42,20 @@ int pv_store_put_number(uint32_t transaction, const char *path, uint64_t number)
 int pv_store_drop(uint32_t transaction, const char *path);
 
 /*
- * The names below a node, each followed by a NUL, into NAMES. Returns how many bytes these are; -PV_E2BIG when SIZE_BYTES
- * do not hold them all, or another error.
+ * The names directly below a node, each followed by a NUL, into NAMES. Returns how many bytes these are; -PV_E2BIG when
+ * SIZE_BYTES do not hold them all, or another error; NAMES is then as it was.
  */
 int64_t pv_store_names(uint32_t transaction, const char *path, char *names, size_t size_bytes);
 
 /*
- * Let domain DOMID do what RIGHTS say with a node of this domain's and all below it: PV_STORE_READ, PV_STORE_WRITE, both,
- * or PV_STORE_NONE. Returns 0 or an error.
+ * Let domain DOMID do what RIGHTS say with a node of this domain's and all below it: PV_STORE_READ, PV_STORE_WRITE,
+ * both, PV_STORE_NONE, or PV_STORE_INHERIT (as the node above has it). Returns 0 or an error.
  */
 int pv_store_allow(uint32_t transaction, const char *path, uint32_t domid, uint32_t rights);
 
 /*
  * Be told of each change at PATH or below it, and once at the start. TOKEN, of at most PV_STORE_TOKEN_MAX bytes, comes
- * back with each event. Events raise PV_VIRQ_STORE (pv_event_bind_virq), and wait for pv_store_event.
+ * back with each event. Events raise PV_VIRQ_STORE (pv_event_bind_virq), and wait for pv_store_take.
  * Returns 0; -PV_EEXIST: this PATH and TOKEN are watched already; or another error.
  */
 int pv_store_watch_path(const char *path, const char *token);
@@ -67,7 +70,10 @@ struct pv_store_event {
     const char *token; /* the watch's */
 };
 
-/* Take the event that has waited longest. Returns 0, or -PV_ENOENT: none waits. */
+/*
+ * Take the event that has waited longest. Returns 0, or -PV_ENOENT: none waits. EVENT may not be copied: it points into
+ * itself.
+ */
 int pv_store_take(struct pv_store_event *event);
 
 #endif /* PV_STORE_H */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory functions that a C compiler may call of its own accord, and strlen. They are what the C standard says. */
+/*
+ * The memory functions that a C compiler may call of its own accord, and strlen. They are what the C standard says, the
+ * same in every mode, and may be called anywhere. Sizes are in bytes.
+ */
 #ifndef PV_STRING_H
 #define PV_STRING_H
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * User programs: code that runs with fewer rights, in an address space of its own, and asks the kernel by system calls.
- * Full: ring 3, SYSCALL, the TSS. Para: the user's page-table root and the system-call entry that the hypervisor keeps.
+ * Full and hybrid: ring 3, SYSCALL, the TSS. Para: ring 3, with the system-call entry and the kernel's stack that the
+ * hypervisor is told of.
  *
  * A program is a piece of code that is copied to PV_USER_CODE, with a stack of 64 KiB that ends at PV_USER_STACK_END.
  * It cannot see the kernel's memory. Map more for it in its space (pv/memory.h, PV_MAP_USER).
  *
  * A program runs with interrupts enabled until it leaves; one runs at a time. What the kernel gives it to do it does on
- * the kernel's stack. The functions for the kernel may not be called from interrupt handlers, but for pv_user_leave.
+ * the kernel's stack. Only pv_user_run waits. The functions for the kernel may not be called from interrupt handlers,
+ * but for pv_user_leave.
  */
 #ifndef PV_USER_H
 #define PV_USER_H
@@ -49,13 +51,16 @@ struct pv_user *pv_user_create_function(pv_user_function *function, pv_call_hand
 /* The program's address space. */
 struct pv_space *pv_user_space(struct pv_user *user);
 
-/* Free a program that does not run, with its space, code and stack. NULL: without effect. */
+/*
+ * Free a program that does not run, with its space, code and stack; pages that the kernel has mapped in its space stay
+ * what they are. NULL: without effect.
+ */
 void pv_user_destroy(struct pv_user *user);
 
 /*
  * Run the program from its start, with ARGUMENT, in its space; the space is switched back after it. Blocks until the
- * program leaves. Returns what its function returned or pv_user_leave was given; -PV_EFAULT: it raised an exception that
- * has no handler (*FAULT then tells which, unless FAULT is NULL); -PV_EBUSY: one runs already.
+ * program leaves. Returns what its function returned or pv_user_leave was given; -PV_EFAULT: it raised an exception
+ * that has no handler (*FAULT then tells which, unless FAULT is NULL); -PV_EBUSY: one runs already.
  */
 int64_t pv_user_run(struct pv_user *user, uint64_t argument, struct pv_trap_frame *fault);
 
@@ -65,7 +70,10 @@ int64_t pv_user_run(struct pv_user *user, uint64_t argument, struct pv_trap_fram
  */
 _Noreturn void pv_user_leave(int64_t result);
 
-/* For the program: the system call NUMBER. PV_USER_RETURN is taken: it is how its function returns. */
+/*
+ * For the program: the system call NUMBER with three arguments; the others that the handler gets hold anything. Returns
+ * what the handler does. PV_USER_RETURN is taken: it is how its function returns.
+ */
 #define PV_USER_RETURN 0xffffffffffffffff
 
 static inline __attribute__((always_inline)) int64_t pv_user_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c)

@@ -163,10 +163,10 @@ int pv_net_send(const void *frame, size_t size_bytes)
 {
     static const uint8_t zeros[SHORTEST];
     const uint8_t *bytes = frame;
-    if (size_bytes < PV_FRAME_MIN || size_bytes > PV_FRAME_MAX)
-        return -PV_EINVAL;
     if (!find())
         return -PV_ENODEV;
+    if (size_bytes < PV_FRAME_MIN || size_bytes > PV_FRAME_MAX)
+        return -PV_EINVAL;
     if (!wait_for(CR, CR_TXP, 0))
         return -PV_EIO;
     size_t n = size_bytes < SHORTEST ? SHORTEST : size_bytes;

@@ -47,7 +47,7 @@ static bool counts_up(unsigned size_bytes, uint8_t number)
 int main(void)
 {
     if (pv_net_mac(mac) != 0) {
-        pv_printf("without a card: %d %d %ld %d\n", pv_net_mac(mac), pv_net_send(frame, 60),
+        pv_printf("without a card: %d %d %ld %d\n", pv_net_mac(mac), pv_net_send(frame, 13),
                   pv_net_receive(frame, 60), pv_net_on_receive(came, NULL));
         return 0;
     }
