@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 /*
- * Wait until an interrupt comes, and let its handler run. To be called with interrupts enabled, and they stay so; not from
- * a handler. While they are disabled nothing ends the wait, in any mode, and what has come before or comes meanwhile has no
- * handler run: to let interrupts in for just so long as one waits, there is pv_interrupts_wait (pv/interrupt.h). Full and
- * hybrid: HLT. Para: BLOCK; POLL for ever while upcalls are masked, which BLOCK would let in. A guest that nothing can
- * wake is ended by pvisor with status 124.
+ * Wait until an interrupt comes, and let its handler run. To be called with interrupts enabled, and they stay so; not
+ * from a handler. While they are disabled nothing ends the wait, in any mode, and what has come before or comes
+ * meanwhile has no handler run: to let interrupts in for just so long as one waits, there is pv_interrupts_wait
+ * (pv/interrupt.h). Full and hybrid: HLT. Para: BLOCK; POLL for ever while upcalls are masked, which BLOCK would let
+ * in. A guest that nothing can wake is ended by pvisor with status 124.
  */
 void pv_cpu_idle(void);
 
