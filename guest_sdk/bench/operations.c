@@ -170,9 +170,11 @@ static void change_one(uint64_t i, uint64_t entry)
     pv_entry_set(page_of(i), entry, PV_FLUSH_PAGE);
 }
 
+/* Eight entries a turn: the loop's own branches are no part of what is measured. */
 static void change_all(uint64_t entry)
 {
     static struct pv_entry_update updates[N_ENTRIES];
+#pragma GCC unroll 8
     for (uint64_t i = 0; i < N_ENTRIES; i++)
         updates[i] = (struct pv_entry_update){(uintptr_t)&remapped.entries[i], entry};
     expect(pv_table_update(updates, N_ENTRIES, PV_FLUSH_ALL) == N_ENTRIES, "not every entry was changed");
@@ -186,6 +188,7 @@ static void change_one(uint64_t i, uint64_t entry)
 
 static void change_all(uint64_t entry)
 {
+#pragma GCC unroll 8
     for (uint64_t i = 0; i < N_ENTRIES; i++)
         ((volatile uint64_t *)remapped.entries)[i] = entry;
     __asm__ volatile("movq %0, %%cr3" : : "r"(pv_space_kernel()) : "memory");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The CPU: waiting, giving way, and the time. */
+/* The CPU, which is virtual CPU 0: waiting, giving way, and the time. */
 #ifndef PV_CPU_H
 #define PV_CPU_H
 

@@ -9,7 +9,9 @@
  * wait for an interrupt. The end of an interrupt is told to the controller by the SDK before the handler runs, so a
  * handler that enables interrupts can be interrupted by its own source.
  *
- * Only pv_interrupts_wait waits. Unless it says otherwise, each function may be called anywhere, from handlers too.
+ * Only pv_interrupts_wait waits. Unless it says otherwise, each function may be called anywhere, from handlers too. All
+ * of it is about virtual CPU 0, on which the guest starts: one that VCPU_UP adds sets its own trap table, and reads its
+ * own part of the shared page.
  */
 #ifndef PV_INTERRUPT_H
 #define PV_INTERRUPT_H
