@@ -111,7 +111,7 @@ def _run_in_steps(joined: Joined, helpers: Helpers) -> None:
 
 def _step(meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, helpers: Helpers) -> None:
     """Let all come to the same virtual time, through the meetings on the way."""
-    while cpus:
+    while len(cpus) > 1:
         meeting.is_open = False
         try:
             parties = [partial(_run_party, party, step_ns) for party in parties_of(cpus, meeting)]
@@ -122,6 +122,8 @@ def _step(meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, helpers: 
         for cpu in sorted(callers, key=PhysicalCpu.now):
             cpu.meet()
         cpus = [cpu for cpu in callers if cpu.members]
+    for cpu in cpus:
+        cpu.run(step_ns)  # all others stand, so it has nobody to wait for
 
 
 def _run_party(party: Sequence[PhysicalCpu], step_ns: int) -> None:
