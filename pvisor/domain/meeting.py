@@ -14,7 +14,7 @@ thread of the host was faster. The usual case is one CPU for all, and then nothi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,8 @@ class Meeting:
     _cpus: dict[int, Clock] = field(default_factory=dict)
     _posts: list[tuple[int, int, int, Callable[[], object]]] = field(default_factory=list)
     _n_posted: Counter[int] = field(default_factory=Counter)
+    _waiting: set[Hashable] = field(default_factory=set)
+    """What was posted with a name, and was not done yet."""
 
     def place(self, domid: int, cpu: Clock) -> None:
         """A domain will run on a CPU."""
@@ -62,8 +64,15 @@ class Meeting:
         if not self.is_open and self.are_apart(domid, other):
             raise MustMeetError
 
-    def post(self, domid: int, act: Callable[[], object]) -> None:
-        """Do something for a domain when all clocks stand at the same time."""
+    def post(self, domid: int, act: Callable[[], object], once: Hashable = None) -> None:
+        """Do something for a domain when all clocks stand at the same time.
+
+        Of what has one name (`once`) only the first is done: a guest may ask for it a million times.
+        """
+        if once is not None:
+            if once in self._waiting:
+                return
+            self._waiting.add(once)
         number = self._n_posted[domid] = self._n_posted[domid] + 1
         self._posts.append((self._cpus[domid].now(), domid, number, act))
 
@@ -83,5 +92,6 @@ class Meeting:
         """All clocks stand at the same time: do what was put aside, in the order of virtual time."""
         while self._posts:
             posts, self._posts = sorted(self._posts, key=lambda post: post[:3]), []
+            self._waiting.clear()
             for _, _, _, act in posts:
                 act()

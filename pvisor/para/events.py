@@ -81,8 +81,9 @@ class AwayEnd:
         self._table = table
 
     def signal(self, port: int) -> None:
-        """It arrives when all clocks stand at the same time."""
-        self._meeting.post(self._sender, partial(self._arrive, port))
+        """It arrives when all clocks stand at the same time, as one with those before it."""
+        to = self._table.domid
+        self._meeting.post(self._sender, partial(self._arrive, port), ("signal", self._sender, to, port))
 
     def lose_remote(self, port: int) -> None:
         """The sender has closed its end, at a meeting."""
@@ -176,6 +177,11 @@ class EventTable:
             },
             decides={rows.EVENT_SEND: self._send},
         )  # fmt: skip
+
+    @property
+    def domid(self) -> int:
+        """Whose ports they are."""
+        return self._domain.domid
 
     @property
     def n_used(self) -> int:

@@ -240,6 +240,8 @@ class GrantTable:
     def map(self, domid: int, gref: int, *, writable: bool) -> int:
         """Map a grant; the GPA of its slot. Raises GuestError: ENOENT, EPERM, ENOSPC."""
         grant = self.granted(domid, gref, writable=writable)
+        if self.hub.may_be_full:
+            self.meeting.need()  # others map meanwhile, and who is refused must not depend on who was faster
         if self.hub.n_mapped >= MAX_MAPPED:
             raise refused(errnos.ENOSPC)
         number = self._free_slots.take()
@@ -350,6 +352,11 @@ class GrantHub:
         table = self._tables.pop(domid, None)
         if table is not None:
             table.close()
+
+    @property
+    def may_be_full(self) -> bool:
+        """Are there so many domains that their slots together can come to the bound?"""
+        return len(self._tables) * N_SLOTS > MAX_MAPPED
 
     @property
     def n_mapped(self) -> int:

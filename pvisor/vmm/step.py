@@ -44,7 +44,9 @@ class Helpers:
     def __enter__(self) -> Helpers:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:
+            self._stop()  # what was raised here, at a meeting for instance: the others are still running
         for future in self._begun:
             future.cancel()
         if self._pool is not None:
@@ -132,12 +134,13 @@ def _run_party(party: Sequence[PhysicalCpu], step_ns: int) -> None:
 
 
 def parties_of(cpus: Sequence[PhysicalCpu], meeting: Meeting) -> list[list[PhysicalCpu]]:
-    """CPUs that have memory in common, together: they take turns. The order is that of `cpus`."""
-    parties = [[cpu] for cpu in cpus]
-    for tie, n_frames in meeting.ties.items():
-        tied = [party for party in parties if n_frames and not tie.isdisjoint(party)]
-        for party in tied[1:]:
-            tied[0] += party
-            parties.remove(party)
-    order = {cpu: i for i, cpu in enumerate(cpus)}
-    return [sorted(party, key=order.__getitem__) for party in parties]
+    """CPUs that have memory in common, together: they take turns. The order is that of `cpus`.
+
+    Two may have it through a third one that does not run now, or whose domains have ended.
+    """
+    groups: list[set[object]] = [{cpu} for cpu in cpus]
+    for tie in [tie for tie, n_frames in meeting.ties.items() if n_frames]:
+        tied = [group for group in groups if not tie.isdisjoint(group)]
+        groups = [group for group in groups if tie.isdisjoint(group)] + [set(tie).union(*tied)]
+    parties = [[cpu for cpu in cpus if cpu in group] for group in groups]
+    return sorted((party for party in parties if party), key=lambda party: cpus.index(party[0]))

@@ -69,8 +69,11 @@ def somebody_can_run(cpu: PhysicalCpu) -> bool:
 
 
 def next_due_ns(cpu: PhysicalCpu) -> int:
-    """The next deadline that may wake a vCPU; NEVER where there is none. Nobody types here."""
-    return _what_may_wake(cpu)[1]
+    """The next deadline that may wake a vCPU; NEVER: there is none. It is now where somebody may type."""
+    watched, due_ns = _what_may_wake(cpu)
+    for _, watch in watched:
+        watch.release()
+    return cpu.now() if watched else due_ns
 
 
 def _what_may_wake(cpu: PhysicalCpu) -> tuple[list[tuple[Member, InputWatch]], int]:

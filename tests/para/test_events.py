@@ -22,6 +22,7 @@ from pvisor.abi.areas.events import (
 )
 from pvisor.abi.errnos import EEXIST, EINVAL, ENOENT
 from pvisor.para.events import BOUND, FREE, N_PORTS, UNBOUND, VIRQ, HostPort
+from pvisor.vmm.physical_cpu import PhysicalCpu
 from tests.para.callers import Caller, Hypervisor
 
 SELF, HOST = DOMID_SELF.number, DOMID_HOST.number
@@ -72,6 +73,36 @@ def test_a_virq_of_the_domain_is_told_to_the_chosen_vcpu(hypervisor: Hypervisor)
     assert caller.call(EVENT_VCPU, port, 0) == 0, "it is pending, so the new one is told"
     assert caller.told == [1, 0]
     assert caller.shared.upcall_pending(0)
+
+
+def test_signals_to_another_cpu_wait_as_one_for_each_port(hypervisor: Hypervisor) -> None:
+    """A guest makes millions in a step, by batches: what waits is bounded, and the receiver sees the same."""
+    one, other, meeting = hypervisor.add(1), hypervisor.add(2), hypervisor.events.meeting
+    for domid in (1, 2):
+        meeting.place(domid, PhysicalCpu())
+    theirs = [other.call(EVENT_ALLOC, 1) for _ in range(2)]
+    for port in theirs:
+        other.call(EVENT_UNMASK, port)
+    ports = [one.call(EVENT_BIND, 2, port) for port in theirs]
+    came: list[int] = []
+    other.events.on_signal = came.append
+    for port in theirs:
+        other.shared.set_pending(port, False)
+    for _ in range(2):
+        for _ in range(1000):
+            assert one.call(EVENT_SEND, ports[1]) == one.call(EVENT_SEND, ports[0]) == 0
+        for _ in range(100):  # a channel that comes and goes
+            one.call(EVENT_CLOSE, ports[0])
+            assert one.call(EVENT_BIND, 2, theirs[0]) == ports[0]
+            assert one.call(EVENT_SEND, ports[0]) == 0
+        other.shared.set_pending(theirs[0], False)
+        came.clear()
+        assert not other.shared.is_pending(theirs[1])
+        assert len(meeting._posts) == 2
+        meeting.deliver()
+        assert came == [theirs[1], theirs[0]]
+        assert all(other.shared.is_pending(port) for port in theirs)
+        other.shared.set_pending(theirs[1], False)
 
 
 def test_another_vcpu_is_not_told_of_a_masked_port(hypervisor: Hypervisor) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pvisor.abi.areas import events, grants
 from pvisor.abi.errnos import EBUSY, EFAULT, EINVAL, ENOENT, ENOSPC, EPERM
 from pvisor.abi.layout import sizeof, unpack
+from pvisor.domain.meeting import MustMeetError
 from pvisor.machine.memory import GuestMemory
 from pvisor.para.grants import GrantHub
 from pvisor.para.refusal import GuestError
@@ -164,6 +165,21 @@ def test_all_windows_together_are_bounded(world: World, monkeypatch: pytest.Monk
     assert world.two.map(1, gref) == WINDOW + 2 * PAGE_BYTES
     world.hub.remove(2)
     assert world.three.map(1, other) == WINDOW + PAGE_BYTES
+
+
+def test_who_maps_the_last_slots_of_all_is_told_at_a_meeting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others map as well meanwhile: which of them finds no room must not depend on threads of the host."""
+    own = world.two.create(2, FRAME)
+    world.hub.meeting.is_open = False
+    assert world.two.map(2, own) == WINDOW
+    monkeypatch.setattr("pvisor.para.grants.MAX_MAPPED", 3 * SLOTS - 1)
+    with pytest.raises(MustMeetError):
+        world.two.table.map(2, own, writable=True)
+    assert world.two.table.n_mapped == 1
+    world.hub.meeting.is_open = True
+    assert world.two.map(2, own) == WINDOW + PAGE_BYTES
 
 
 def test_a_host_that_gives_no_room_is_a_full_window(world: World) -> None:

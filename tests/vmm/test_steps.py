@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from functools import partial
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,10 @@ from pvisor.cpu.vcpu import Exit, Vcpu
 from pvisor.domain.domain import Domain
 from pvisor.domain.meeting import Meeting, MustMeetError
 from pvisor.domain.outcome import RESUME, EndedBy, Ending, Outcome
+from pvisor.machine.input_watch import InputWatch
 from pvisor.vmm.physical_cpu import PhysicalCpu
 from pvisor.vmm.step import STEP_NS, Joined, parties_of, run_side_by_side
+from tests.machine.typed import Live
 from tests.vmm.timed import MS, US, Guest, Program, called, give_way, off, sleep
 
 ACTS = st.one_of(
@@ -156,6 +159,18 @@ def test_posts_come_in_the_order_of_virtual_time_then_of_numbers() -> None:
     assert len(came) == 8
 
 
+def test_what_is_posted_under_one_name_is_done_once_until_it_was_done() -> None:
+    meeting, came = Meeting(), list[int]()
+    meeting.place(1, PhysicalCpu())
+    for _ in range(2):
+        for i in range(1000):
+            meeting.post(1, partial(came.append, i), once="name")
+            meeting.post(1, partial(came.append, i), once=i % 2)
+        assert len(meeting._posts) == 3
+        meeting.deliver()
+    assert came == [0, 0, 1] * 2
+
+
 def test_a_post_may_post() -> None:
     meeting, came = Meeting(), list[int]()
     meeting.place(1, PhysicalCpu())
@@ -190,6 +205,62 @@ def test_who_has_memory_in_common_takes_turns() -> None:
     meeting.untie(4, 5)
     meeting.untie(1, 4)
     assert numbers() == [[0], [1], [2, 5], [3], [4]]
+
+
+def test_who_has_memory_in_common_through_a_third_one_takes_turns_without_it() -> None:
+    """The third one is through with its step, or its domains have ended and their pages are mapped still."""
+    meeting = Meeting()
+    cpus = [PhysicalCpu() for _ in range(4)]
+    for domid, cpu in enumerate(cpus):
+        meeting.place(domid, cpu)
+    meeting.tie(0, 1)
+    meeting.tie(1, 3)
+    assert parties_of([cpus[0], cpus[2], cpus[3]], meeting) == [[cpus[0], cpus[3]], [cpus[2]]]
+    assert parties_of([cpus[3], cpus[0]], meeting) == [[cpus[3], cpus[0]]]
+    meeting.untie(1, 3)
+    assert parties_of([cpus[0], cpus[3]], meeting) == [[cpus[0]], [cpus[3]]]
+
+
+def test_a_mistake_of_ours_at_a_meeting_stops_those_who_run_alone() -> None:
+    alone, one, meeting = PhysicalCpu(), PhysicalCpu(), Meeting()
+    endless = Guest(alone, chain.from_iterable([MS, called(NOOP.nr)] for _ in repeat(None)))
+    meeting.place(1, one)
+    guest = Guest(one, play([MS]))
+    guest.domain.timers.at(STEP_NS // 2, lambda: meeting.post(1, partial(int, "a mistake")))
+
+    def stop() -> None:
+        endless.on_kick_ending = Ending(EndedBy.INTERRUPTED, 130)
+        endless.vcpu.kick()
+
+    with pytest.raises(ValueError, match="a mistake"):
+        run_side_by_side([alone], Joined([one], meeting, []), 2, stop)
+    assert endless.ends == [endless.on_kick_ending] and guest.ran_ns == STEP_NS
+
+
+def test_who_may_be_typed_to_is_not_ended_though_nothing_is_due() -> None:
+    cpus = [PhysicalCpu(), PhysicalCpu()]
+    sleeper, other = Guest(cpus[0], play(["sleep"])), Guest(cpus[1], play([1]))
+
+    class Typist(Live):
+        def wait(self, timeout_s: float) -> bool:
+            self.data = b"x" if cpus[0].now() > 3 * STEP_NS else b""
+            return bool(self.data)
+
+    live = Typist()
+    watch = InputWatch(live, sleeper.domain.timers, lambda: look())
+
+    def look() -> None:
+        if live.has_arrived(sleeper.domain.timers.now()):
+            sleeper.domain.notify(sleeper.vcpu)
+        else:
+            watch.set(live.next_arrival_ns(sleeper.domain.timers.now()))
+
+    sleeper.domain.input = live
+    sleeper.domain.watches.append(watch)
+    look()
+    run_side_by_side([], Joined(cpus, Meeting(), []), 1)
+    assert [ending and ending.ended_by for ending in sleeper.ends] == [EndedBy.GUEST]
+    assert other.ends
 
 
 def test_a_mistake_of_ours_on_a_thread_comes_out_when_all_have_stopped() -> None:
