@@ -163,7 +163,8 @@ HOT int pv_page_map(struct pv_space *space, uint64_t address, uint64_t physical,
         return -PV_EEXIST;
     if (flags & PV_MAP_LATER)
         return space_write_later(entry, entry_of(physical, flags));
-    return space_write(entry, entry_of(physical, flags), 0);
+    bool may_be_known = lost.n != 0 && recent.is_current; /* as it was before it was taken away, which may come later */
+    return space_write(entry, entry_of(physical, flags), may_be_known ? address : 0);
 }
 
 static __attribute__((noinline)) void note_loss(uint64_t address)
