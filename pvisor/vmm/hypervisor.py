@@ -71,7 +71,10 @@ class HostedDomain:
         return self._result
 
     def at(self, virtual_ns: int, act: Callable[[], object]) -> None:
-        """Do something at a virtual time of this domain, as move its memory target; before the run."""
+        """Do something at a virtual time of this domain, as move its memory target; before the run.
+
+        With threads other domains run at that moment: `act` leaves them alone.
+        """
         if self.machine is None:
             raise ValueError(f"{self.name} has ended")
         self.machine.domain.timers.at(virtual_ns, act)

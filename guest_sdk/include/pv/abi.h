@@ -788,7 +788,8 @@ struct pv_block_request {
     uint16_t                op;          /* PV_BLOCK_READ and so on */
     uint16_t                n_segments;  /* READ, WRITE: 1 to 8; else 0 */
     uint64_t                sector;      /* the first sector; FLUSH: 0 */
-    uint64_t                n_sectors;   /* how many: READ, WRITE: what the segments hold; FLUSH: 0 */
+    /* READ, WRITE: what the segments hold; DISCARD: 1 to 8192; FLUSH: 0 */
+    uint64_t                n_sectors;
     struct pv_block_segment segments[8]; /* in the order of the sectors */
 };
 

@@ -70,7 +70,7 @@ BLOCK_REQUEST = Struct(
         Field("op", CType.U16, "PV_BLOCK_READ and so on"),
         Field("n_segments", CType.U16, "READ, WRITE: 1 to 8; else 0"),
         Field("sector", CType.U64, "the first sector; FLUSH: 0"),
-        Field("n_sectors", CType.U64, "how many: READ, WRITE: what the segments hold; FLUSH: 0"),
+        Field("n_sectors", CType.U64, "READ, WRITE: what the segments hold; DISCARD: 1 to 8192; FLUSH: 0"),
         Field("segments", SEGMENT, "in the order of the sectors", 8),
     ),
     grows=False,
