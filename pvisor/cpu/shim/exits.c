@@ -152,45 +152,56 @@ static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, con
     return reason;
 }
 
-/* CLI and STI served with no more than they look at, where nobody records or times the exit. */
-static bool serve_quickly(struct engine *e, uint32_t reason, uint64_t rip)
+/* CLI or STI with all that an exit has. */
+static __attribute__((noinline)) bool full_trap(struct engine *e, uint32_t reason, uint64_t rip)
 {
-    native_handler *handler = e->native[reason];
-    if (!handler || e->records || e->v.time_exits || e->v.debugging || *state32(e, e->at.eflags) & RFLAGS_TF)
-        return false;
-    e->v.exit.reason = reason;
-    e->v.exit.next_rip = rip + 1;
-    if (!handler(e))
-        return false;
-    e->v.counters[reason].count++;
-    e->v.counters[reason].native++;
-    e->v.exits_total++;
-    return true;
-}
-
-/* CLI and STI: one byte says all, so the exit needs no more than that. */
-static bool quick_trap(struct engine *e, uint64_t rip)
-{
-    uint64_t linear = linear_of(e, rip);
-    const uint8_t *code = code_at(e, linear);
-    if (unlikely(!code))
-        return false;
-    if (in_user_code(e))
-        return false;
-    uint32_t reason = code[0] == 0xfa ? PV_EXIT_CLI : code[0] == 0xfb ? PV_EXIT_STI : PV_EXIT_NONE;
-    if (!reason)
-        return false;
-    if (likely(linear + 1 == e->block_address + e->block.bytes))
-        e->v.insns--;
-    else
-        uncredit_from(e, linear);
-    if (likely(serve_quickly(e, reason, rip)))
-        return true;
     open_exit(e, reason, rip, rip + 1);
     e->v.exit.vector = VECTOR_GP;
     e->v.exit.error_code = 0;
     dispatch(e, e->native[reason]);
     return true;
+}
+
+/* CLI or STI with no more than its handler looks at, where nobody records or times the exit. */
+static inline bool serve_quickly(struct engine *e, uint32_t reason, uint64_t rip)
+{
+    native_handler *handler = e->native[reason];
+    if (!handler || e->records || e->v.time_exits || e->v.debugging || *state32(e, e->at.eflags) & RFLAGS_TF)
+        return full_trap(e, reason, rip);
+    pv_exit *x = &e->v.exit;
+    x->reason = reason;
+    x->next_rip = 0; /* one byte further */
+    if (unlikely(!handler(e)))
+        return full_trap(e, x->reason, e->v.regs->rip);
+    e->v.counters[x->reason].count++;
+    e->v.counters[x->reason].native++;
+    e->v.exits_total++;
+    return true;
+}
+
+static __attribute__((noinline)) bool trap_in_mid_block(struct engine *e, uint32_t reason, uint64_t rip)
+{
+    uncredit_from(e, linear_of(e, rip));
+    return serve_quickly(e, reason, rip);
+}
+
+/*
+ * CLI and STI: one byte says all, so the exit needs no more than that. What is rare is in functions of its own, last:
+ * so nothing has to be saved on the stack for it.
+ */
+static bool quick_trap(struct engine *e, uint64_t rip)
+{
+    uint64_t linear = linear_of(e, rip);
+    const uint8_t *code = code_at(e, linear);
+    if (unlikely(!code) || in_user_code(e))
+        return false;
+    uint32_t reason = *code == 0xfa ? PV_EXIT_CLI : *code == 0xfb ? PV_EXIT_STI : PV_EXIT_NONE;
+    if (!reason)
+        return false;
+    if (unlikely(linear + 1 != e->block_address + e->block.bytes))
+        return trap_in_mid_block(e, reason, rip);
+    e->v.insns--;
+    return serve_quickly(e, reason, rip);
 }
 
 /* Length of CLI, STI, HLT, PUSHF or POPF: its prefixes and one byte. */

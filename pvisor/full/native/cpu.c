@@ -2,6 +2,16 @@
 /* Instructions without an operand in C: CLI, STI, SWAPGS, RDTSC(P). The twin is full/cpu.py. */
 #include "full/native/cpu.h"
 
+/*
+ * Over CLI or STI. Where the exit does not say (0), RIP is taken from the register: what waits for a value that was just put
+ * into memory holds up the engine, whose next step is to look for the block at RIP.
+ */
+static inline bool step_over_simple(struct engine *e)
+{
+    uint64_t next_rip = e->v.exit.next_rip;
+    return step_to(e, likely(!next_rip) ? e->v.regs->rip + 1 : next_rip);
+}
+
 /* Of user code, IOPL decides: rare, so Python does it. */
 static bool cli(struct engine *e)
 {
@@ -9,7 +19,7 @@ static bool cli(struct engine *e)
         return false;
     e->v.virtual_if = 0;
     *state32(e, e->at.eflags) &= ~(uint32_t)RFLAGS_IF;
-    return step_to(e, e->v.exit.next_rip);
+    return step_over_simple(e);
 }
 
 /* SDM 2B, STI: no event before the instruction after it, if IF was clear. */
@@ -20,7 +30,7 @@ static bool sti(struct engine *e)
     bool was_clear = !e->v.virtual_if;
     e->v.virtual_if = 1;
     *state32(e, e->at.eflags) |= RFLAGS_IF;
-    step_to(e, e->v.exit.next_rip);
+    step_over_simple(e);
     if (was_clear) {
         e->v.sti_insns = e->v.insns;
         if (unlikely(e->v.event_pending))
