@@ -247,17 +247,29 @@ static void begin_again(struct engine *e, uint64_t address)
     unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
 }
 
+static bool is_known_changing(const struct slot *slot, uint32_t size, uint64_t key)
+{
+    return slot->key == key && slot->extent.bytes == (size | CHANGING);
+}
+
+/* Is something to be done to a block that is new, or was forgotten? Then it begins again. */
+static bool prepare_block(struct engine *e, uint64_t address, uint32_t size)
+{
+    bool is_patched = e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size);
+    return is_patched || hook_loop(e, address, size) || hook_user_io(e, address, size);
+}
+
 /* The slot of a block whose code may change unseen (code.c), or NULL: it begins again. */
 static const struct slot *find_changing(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
 {
     struct slot *slot = find_slot(e, address);
-    bool is_known = slot->key == key && slot->extent.bytes == (size | CHANGING);
     enum code_state state = look_at_code(e, address, size);
     if (state == CODE_STALE) {
+        slot->extent.bytes = 0; /* what was found out about its code holds no more */
         begin_again(e, address);
         return NULL;
     }
-    if (!is_known)
+    if (!is_known_changing(slot, size, key))
         slot = count_block(e, address, size);
     if (state == CODE_CHANGING)
         slot->extent.bytes = size | CHANGING;
@@ -278,8 +290,7 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     }
     const struct slot *slot = find_slot(e, address);
     if (slot->key != key || slot->extent.bytes != size) {
-        bool is_patched = e->v.remedy != PV_REMEDY_NONE && patch_block(e, address, size);
-        if (is_patched || hook_loop(e, address, size) || hook_user_io(e, address, size)) {
+        if (!is_known_changing(slot, size, key) && prepare_block(e, address, size)) {
             begin_again(e, address);
             return;
         }
