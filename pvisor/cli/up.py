@@ -76,7 +76,7 @@ def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
             return opened
 
         with signals_kick() as interrupted, Hypervisor(n_threads, interrupted) as hypervisor:
-            finish = _create(hypervisor, setup, open_file)
+            finish = _create(hypervisor, file, setup, open_file)
             try:
                 hypervisor.run()
             finally:
@@ -89,12 +89,13 @@ def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
 
 
 def _create(
-    hypervisor: Hypervisor, setup: Setup, open_file: Callable[[str, Path], OutputFile]
+    hypervisor: Hypervisor, file: Path, setup: Setup, open_file: Callable[[str, Path], OutputFile]
 ) -> Callable[[], None]:
     """Make networks and domains; what is to be done when they have run."""
     from pvisor.machine.clock import WallClock
     from pvisor.machine.console import ConsoleOutput
     from pvisor.machine.pcap import PcapWriter
+    from pvisor.vmm.setup_file import by_keys
 
     finishing: list[Callable[[], object]] = []
     for network in setup.networks:
@@ -112,7 +113,7 @@ def _create(
             hosted = hypervisor.create(domain.config, ConsoleOutput(sink, keep=False))
             _move_memory_targets(hosted, domain)
         except PvisorError as error:
-            raise type(error)(f"[domain.{domain.config.name}] {error}") from None
+            raise type(error)(f"{file}: [domain.{domain.config.name}] {by_keys(str(error))}") from None
         finishing.append(end)
     _introduce(hypervisor, setup)
 

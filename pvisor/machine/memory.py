@@ -111,7 +111,7 @@ def too_little(kernel: Path, least_bytes: int, size_bytes: int) -> PvisorError:
     least, kind = size_text(least_bytes), UsageError if size_bytes < MIN_BYTES else GuestRefused
     return kind(
         f"{kernel}: needs at least {least} of memory, the domain has {size_text(size_bytes)}; "
-        "give more --memory, or memory in the file of `pvisor up`"
+        "give more --memory"
     )
 
 

@@ -86,7 +86,8 @@ def check_needs(image: ElfImage, note: dict[str, int], offered: int) -> None:
             for bit in range(64)
             if missing >> bit & 1
         )
-        raise GuestRefused(f"{image.path}: needs features that are not offered: {names}")
+        hint = "; --transport vmcall offers RAW_VMCALL" if "RAW_VMCALL" in names else ""
+        raise GuestRefused(f"{image.path}: needs features that are not offered: {names}{hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ _MAX_BYTES = 1 << 52
 """As much as x86-64 can address."""
 MAX_AT_MS = 1 << 40
 """Of virtual time, some 35 years."""
+_KEYS_OF_OPTIONS = {"disk": "disks", "module": "modules"}
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _T = TypeVar("_T")
 
@@ -92,6 +93,11 @@ class Setup:
 
     networks: tuple[NetworkSetup, ...] = ()
     domains: tuple[DomainSetup, ...] = ()
+
+
+def by_keys(message: str) -> str:
+    """A message that names options of `pvisor run`, with the file's keys instead."""
+    return re.sub(r"(?<!\S)--([a-z]+)", lambda option: _KEYS_OF_OPTIONS.get(option[1], option[1]), message)
 
 
 def read_setup(path: Path) -> Setup:

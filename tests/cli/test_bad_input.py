@@ -87,7 +87,7 @@ def test_unknown_feature(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
 
 def test_feature_of_another_transport(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
     path = elves.with_note(guests("hello", "para"), tmp_path / "vmcall.elf", needed_features=1)
-    refused(pvisor("run", path), 126)
+    refused(pvisor("run", path), 126, "--transport vmcall offers RAW_VMCALL")
     assert pvisor("run", path, "--transport", "vmcall").status == 0
 
 

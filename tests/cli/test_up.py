@@ -163,13 +163,16 @@ def test_a_kernel_that_is_none(pvisor: Pvisor, setup: Setup) -> None:
 
 @pytest.mark.parametrize(
     ("rest", "words"),
-    [('memory = "1000"', ("--memory", "1000")), ('disks = ["no.img"]', ("no.img",)), ("vcpus = 2", ("full",)),
-     ('initrd = "no.gz"', ("no.gz",)), ('modules = ["no"]', ("no",))],
+    [('memory = "1000"', ("the domain has 1000; give more memory\n",)), ("vcpus = 2", ("full",)),
+     ('disks = ["no.img"]', (" disks", "no.img")),
+     ('initrd = "no.gz"', (" initrd", "no.gz")), ('modules = ["no"]', (" modules", "no"))],
 )  # fmt: skip
 def test_a_domain_that_cannot_be_made_is_named(
     pvisor: Pvisor, setup: Setup, rest: str, words: tuple[str, ...]
 ) -> None:
-    refused(pvisor("up", setup(ok=("para", "", ""), bad=("full", "", rest))), 125, "[domain.bad]", *words)
+    """By the file's keys, not by options of other commands."""
+    path = setup(ok=("para", "", ""), bad=("full", "", rest))
+    refused(pvisor("up", path), 125, f"{path}: [domain.bad]", *words)
 
 
 def test_one_disk_for_two(pvisor: Pvisor, setup: Setup, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pvisor.errors import UsageError
 from pvisor.machine.modules import ModuleFile
 from pvisor.vmm.config import DiskConfig, DomainConfig
-from pvisor.vmm.setup_file import DomainSetup, MemoryTarget, NetworkSetup, Setup, read_setup
+from pvisor.vmm.setup_file import DomainSetup, MemoryTarget, NetworkSetup, Setup, by_keys, read_setup
 
 
 def read(folder: Path, text: str | bytes) -> Setup:
@@ -189,3 +189,15 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["", 'cmdline = ""', "disks = []", "modules = []", "cap = 0"])
 def test_what_says_nothing_is_allowed(tmp_path: Path, line: str) -> None:
     assert one(tmp_path, line).config.name == "d"
+
+
+@pytest.mark.parametrize(
+    ("by_options", "by_the_file"),
+    [
+        ("--memory: 5 bytes are few; give more --memory", "memory: 5 bytes are few; give more memory"),
+        ("--disk x: in use", "disks x: in use"), ("--module x: missing", "modules x: missing"),
+        ("a file--name -- and so on", "a file--name -- and so on"),
+    ],
+)  # fmt: skip
+def test_messages_name_the_files_keys(by_options: str, by_the_file: str) -> None:
+    assert by_keys(by_options) == by_the_file
