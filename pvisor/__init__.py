@@ -10,8 +10,31 @@ Imports flow one way through the packages (`tests/arch/test_layers.py` holds the
 
     abi -> machine -> cpu -> domain -> full | para | emu -> vmm -> observe -> cli
 
-with `toolchain` beside `machine`, and `errors` and `paths` beneath them all. This module imports
-nothing, so that `import pvisor` costs nothing.
+with `toolchain` beside `machine`, and `errors` and `paths` beneath them all.
+
+The Python API can be imported from here (`from pvisor import DomainConfig, Hypervisor`). It is looked for
+when it is asked for, so that `import pvisor` costs nothing.
 """
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "DiskConfig": "pvisor.vmm.config", "DomainConfig": "pvisor.vmm.config", "RunResult": "pvisor.vmm.config",
+    "HostedDomain": "pvisor.vmm.hypervisor", "Hypervisor": "pvisor.vmm.hypervisor",
+    "GuestRefused": "pvisor.errors", "PvisorError": "pvisor.errors", "UsageError": "pvisor.errors",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the API (PEP 562). Raises AttributeError for any other."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What can be had from here."""
+    return sorted({*globals(), *_HOMES})

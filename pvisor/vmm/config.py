@@ -25,15 +25,22 @@ MAX_BACKTRACE = 32
 
 @dataclass(frozen=True, slots=True)
 class DiskConfig:
-    """A disk image of the host, and whether the guest may only read it."""
+    """A disk image of the host, and whether the guest may only read it. Its path may be given as text."""
 
     path: Path
     read_only: bool = False
 
+    def __post_init__(self) -> None:
+        """Make a path of a text."""
+        object.__setattr__(self, "path", Path(self.path))
+
 
 @dataclass(frozen=True, slots=True)
 class DomainConfig:
-    """One domain: its kernel, its mode, its limits. `without_natives` names native handlers to leave out."""
+    """One domain: its kernel, its mode, its limits. `without_natives` names native handlers to leave out.
+
+    Paths may be given as text.
+    """
 
     kernel: Path
     mode: str = "auto"
@@ -74,6 +81,12 @@ class DomainConfig:
     """Of a Hypervisor with threads: domains of one group share a physical CPU."""
     network: str = ""
     """With `net`: the name of the switch that its card is plugged into, of those of a Hypervisor."""
+
+    def __post_init__(self) -> None:
+        """Make paths of texts."""
+        object.__setattr__(self, "kernel", Path(self.kernel))
+        if self.initrd is not None:
+            object.__setattr__(self, "initrd", Path(self.initrd))
 
     @property
     def module_files(self) -> tuple[ModuleFile, ...]:

@@ -2,7 +2,7 @@
 """Several domains at once: the Python API.
 
 with Hypervisor() as hv:
-    dom = hv.create(DomainConfig(Path("hello.elf")))
+    dom = hv.create(DomainConfig("hello.elf"))
     hv.run()
     print(dom.console.text, dom.status, dom.stats.n_instructions)
 """

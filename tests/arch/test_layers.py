@@ -102,8 +102,10 @@ def test_the_shim_is_loaded_in_one_place() -> None:
     assert len(loaders) <= 1 and all(name.startswith("pvisor/cpu/") for name in loaders), loaders
 
 
-def test_the_package_itself_imports_nothing() -> None:
-    assert not [str(found) for found in package_imports() if found.file == "pvisor/__init__.py"]
+def test_the_package_itself_imports_nothing_of_its_own() -> None:
+    """So `import pvisor` costs nothing; what it offers is looked for when it is asked for."""
+    found = [one for one in package_imports() if one.file == "pvisor/__init__.py"]
+    assert {one.target for one in found} <= {"importlib.import_module", "typing.Any"}
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ bool serve_natively(struct engine *e, native_handler *handler)
  * Native when there is a handler and it wants to; else the run stops and Python gets the exit. So it does while the
  * guest steps or has breakpoints: the debug exception after an emulated instruction is Python's work.
  */
-static void dispatch(struct engine *e, native_handler *handler)
+void dispatch(struct engine *e, native_handler *handler)
 {
     if (handler && !e->v.debugging && !(*state32(e, e->at.eflags) & RFLAGS_TF) && serve_natively(e, handler)) {
         e->served_natively = true;
@@ -150,58 +150,6 @@ static uint32_t reason_of(struct engine *e, uint32_t vector, uint32_t error, con
     if ((error && !takes_selector) || (in_user_code(e) && !user_may(reason)))
         return PV_EXIT_GENERAL_PROTECTION;
     return reason;
-}
-
-/* CLI or STI with all that an exit has. */
-static __attribute__((noinline)) bool full_trap(struct engine *e, uint32_t reason, uint64_t rip)
-{
-    open_exit(e, reason, rip, rip + 1);
-    e->v.exit.vector = VECTOR_GP;
-    e->v.exit.error_code = 0;
-    dispatch(e, e->native[reason]);
-    return true;
-}
-
-/* CLI or STI with no more than its handler looks at, where nobody records or times the exit. */
-static inline bool serve_quickly(struct engine *e, uint32_t reason, uint64_t rip)
-{
-    native_handler *handler = e->native[reason];
-    if (!handler || e->records || e->v.time_exits || e->v.debugging || *state32(e, e->at.eflags) & RFLAGS_TF)
-        return full_trap(e, reason, rip);
-    pv_exit *x = &e->v.exit;
-    x->reason = reason;
-    x->next_rip = 0; /* one byte further */
-    if (unlikely(!handler(e)))
-        return full_trap(e, x->reason, e->v.regs->rip);
-    e->v.counters[x->reason].count++;
-    e->v.counters[x->reason].native++;
-    e->v.exits_total++;
-    return true;
-}
-
-static __attribute__((noinline)) bool trap_in_mid_block(struct engine *e, uint32_t reason, uint64_t rip)
-{
-    uncredit_from(e, linear_of(e, rip));
-    return serve_quickly(e, reason, rip);
-}
-
-/*
- * CLI and STI: one byte says all, so the exit needs no more than that. What is rare is in functions of its own, last:
- * so nothing has to be saved on the stack for it.
- */
-static bool quick_trap(struct engine *e, uint64_t rip)
-{
-    uint64_t linear = linear_of(e, rip);
-    const uint8_t *code = code_at(e, linear);
-    if (unlikely(!code) || in_user_code(e))
-        return false;
-    uint32_t reason = *code == 0xfa ? PV_EXIT_CLI : *code == 0xfb ? PV_EXIT_STI : PV_EXIT_NONE;
-    if (!reason)
-        return false;
-    if (unlikely(linear + 1 != e->block_address + e->block.bytes))
-        return trap_in_mid_block(e, reason, rip);
-    e->v.insns--;
-    return serve_quickly(e, reason, rip);
 }
 
 /* Length of CLI, STI, HLT, PUSHF or POPF: its prefixes and one byte. */

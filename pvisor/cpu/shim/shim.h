@@ -5,7 +5,7 @@
  *
  *   unicorn_api.c  the library           state.c   Unicorn's CPU state: where it lies, how it is repaired
  *   engine.c       open, map, registers  blocks.c  the block hook: counting, limits, the CPL check
- *   exits.c        hooks -> exits        intercepts.c  exits that are served inside their hooks
+ *   exits.c, quick.c  hooks -> exits     intercepts.c  exits that are served inside their hooks
  *   classify.c     what raised #GP?
  *   run.c          the way in and out    walk.c      real page tables
  *   trace.c        records, counters     decode.c    instruction lengths (capstone)
@@ -14,7 +14,7 @@
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
  *   code.c         code that changes unseen
  *   debug.c        the guest's breakpoints    grants.c    frames of other domains
- *   user_code.c    what user code may not do
+ *   user_code.c, user_io.c  what user code may not do
  *   loops.c        LOOPE and LOOPNE
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
@@ -256,6 +256,8 @@ uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
 bool is_prefix(uint8_t byte, bool mode64); /* legacy prefixes and REX */
 void install_hooks(struct engine *e);
 void raise_fault(struct engine *e, uint32_t vector);
+void dispatch(struct engine *e, native_handler *handler);
+bool quick_trap(struct engine *e, uint64_t rip); /* quick.c */
 bool serve_natively(struct engine *e, native_handler *handler);
 void serve_in_hook(struct engine *e, uint32_t reason);
 void show_tsc(struct engine *e);
