@@ -52,7 +52,7 @@ def test_up_takes_it_as_well(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> N
     assert said.status == 0 and "Goodbye." in said.out
     setup.write_text(f'[domain.one]\nkernel = "{guests("hello", "hybrid")}"\nmode = "full"\n')
     said = pvisor("up", setup)
-    assert said.status == 126 and "[domain.one]" in said.err and "--mode hybrid" in said.err
+    assert said.status == 126 and "[domain.one]" in said.err and "give mode hybrid" in said.err
 
 
 @pytest.mark.parametrize(
