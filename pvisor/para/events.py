@@ -159,10 +159,8 @@ class EventTable:
         self.native: Any = ffi.new("pv_event_table *")
         """What EVENT_SEND in C knows of it."""
         self._buffers = ffi.from_buffer("uint16_t[]", self.remote_ports), ffi.from_buffer(self.vcpu_ids)
-        self.native.remote_ports, self.native.vcpu_ids = (
-            self._buffers[0],
-            ffi.cast("uint8_t *", self._buffers[1]),
-        )
+        self.native.remote_ports = self._buffers[0]
+        self.native.vcpu_ids = ffi.cast("uint8_t *", self._buffers[1])
         self.host_ports: dict[int, HostPort] = {}
         self.on_signal: Callable[[int], None] | None = None
         """Called with each port that is signalled, masked or not: who waits for one with POLL."""
@@ -342,9 +340,9 @@ class EventTable:
 
     def _end_of(self, table: EventTable) -> EventTable | AwayEnd:
         """Another domain's table, or one's own, as what this one sends goes there."""
-        meeting, domid = self._hub.meeting, self._domain.domid
-        is_away = meeting.are_apart(domid, table._domain.domid)
-        return AwayEnd(meeting, domid, table) if is_away else table
+        meeting = self._hub.meeting
+        is_away = meeting.are_apart(self.domid, table.domid)
+        return AwayEnd(meeting, self.domid, table) if is_away else table
 
     def _follow_shared_page(self) -> None:
         self.native.shared = self.shared.gpa

@@ -35,7 +35,7 @@ _WEIGHTS = {
     **{call.nr: 16 for call in (memory.TABLE_UPDATE, memory.MEMORY_POPULATE, memory.MEMORY_RELEASE)},
     store.STORE_END.nr: MAX,
 }
-"""As how many calls one counts that may take the host longer than a tenth of a millisecond or two."""
+"""Calls that may take the host more than a tenth of a millisecond: as how many each counts."""
 
 
 @dataclass(slots=True)

@@ -33,15 +33,15 @@ class Joined:
     switches: Sequence[SteppedSwitch]
 
 
-class Helpers:
-    """Threads of the host that help this one. After an exception on one of them all is stopped."""
+class HostThreads:
+    """This thread, and so many that help it. After an exception on one of them all is stopped."""
 
-    def __init__(self, n_threads: int, stop: Callable[[], object]) -> None:
-        self._pool = ThreadPoolExecutor(n_threads) if n_threads > 0 else None
+    def __init__(self, n_helpers: int, stop: Callable[[], object]) -> None:
+        self._pool = ThreadPoolExecutor(n_helpers) if n_helpers > 0 else None
         self._stop = stop
         self._begun: list[Future[object]] = []
 
-    def __enter__(self) -> Helpers:
+    def __enter__(self) -> HostThreads:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
@@ -87,13 +87,13 @@ def run_side_by_side(
 
     An exception of ours passes through when every thread has stopped, to which `stop` moves their domains.
     """
-    with Helpers(n_threads - 1, stop) as helpers:
-        loners = helpers.begin([cpu.run for cpu in alone])
-        _run_in_steps(joined, helpers)
-        helpers.finish(loners)
+    with HostThreads(n_threads - 1, stop) as threads:
+        loners = threads.begin([cpu.run for cpu in alone])
+        _run_in_steps(joined, threads)
+        threads.finish(loners)
 
 
-def _run_in_steps(joined: Joined, helpers: Helpers) -> None:
+def _run_in_steps(joined: Joined, threads: HostThreads) -> None:
     """Step after step to the end. A step that nobody has anything to do in is left out."""
     for cpu in joined.cpus:
         cpu.meeting = joined.meeting
@@ -105,19 +105,19 @@ def _run_in_steps(joined: Joined, helpers: Helpers) -> None:
                 cpu.end_all()
             return
         step_ns = max(step_ns, due_ns // STEP_NS * STEP_NS) + STEP_NS
-        _step(joined.meeting, left, step_ns, helpers)
+        _step(joined.meeting, left, step_ns, threads)
         joined.meeting.deliver()
         for switch in joined.switches:
             switch.pass_on(step_ns)
 
 
-def _step(meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, helpers: Helpers) -> None:
+def _step(meeting: Meeting, cpus: Sequence[PhysicalCpu], step_ns: int, threads: HostThreads) -> None:
     """Let all come to the same virtual time, through the meetings on the way."""
     while len(cpus) > 1:
         meeting.is_open = False
         try:
             parties = [partial(_run_party, party, step_ns) for party in parties_of(cpus, meeting)]
-            helpers.finish(helpers.begin(parties))
+            threads.finish(threads.begin(parties))
         finally:
             meeting.is_open = True
         callers = [cpu for cpu in cpus if cpu.must_meet]
