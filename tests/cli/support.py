@@ -23,6 +23,15 @@ class Said:
 Pvisor = Callable[..., Said]
 
 
+def refused(said: Said, status: int, *words: str) -> None:
+    """Check the form of a refusal: one line on stderr, nothing on stdout."""
+    assert said.status == status, said
+    assert said.out == ""
+    assert said.err.startswith("pvisor: ") and said.err.count("\n") == 1, said.err
+    for word in words:
+        assert word in said.err
+
+
 def command(*words: str | Path) -> list[str]:
     """The command line of a process."""
     return [sys.executable, "-m", "pvisor", *map(str, words)]

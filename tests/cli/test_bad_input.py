@@ -10,20 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Pvisor, Said, command, environment
+from tests.cli.support import Pvisor, command, environment, refused
 from tests.guests import elves
 from tests.guests.shelf import Shelf
 
 AARCH64 = 183
-
-
-def refused(said: Said, status: int, *words: str) -> None:
-    """Check the form of a refusal."""
-    assert said.status == status, said
-    assert said.out == ""
-    assert said.err.startswith("pvisor: ") and said.err.count("\n") == 1, said.err
-    for word in words:
-        assert word in said.err
 
 
 def test_missing_file(pvisor: Pvisor, tmp_path: Path) -> None:

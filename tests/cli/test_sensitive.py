@@ -12,8 +12,7 @@ import pytest
 
 from pvisor.cpu.sensitive import SENSITIVE
 from pvisor.vmm.config import REMEDIES
-from tests.cli.support import Pvisor
-from tests.cli.test_bad_input import refused
+from tests.cli.support import Pvisor, refused
 from tests.guests import elves
 from tests.guests.shelf import Shelf
 from tests.qemu import pc

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pvisor.toolchain.build import build_guest
-from tests.cli.support import Pvisor, Said, command, environment
+from tests.cli.support import Pvisor, command, environment, refused
 
 pytestmark = pytest.mark.needs_gcc
 
@@ -42,15 +42,6 @@ def setup(tmp_path: Path, kernels: dict[str, Path]) -> Setup:
         return path
 
     return write
-
-
-def refused(said: Said, status: int, *words: str) -> None:
-    """One line on stderr, nothing on stdout."""
-    assert said.status == status, said
-    assert said.out == ""
-    assert said.err.startswith("pvisor: ") and said.err.count("\n") == 1, said.err
-    for word in words:
-        assert word in said.err
 
 
 def test_consoles_come_with_names(pvisor: Pvisor, setup: Setup) -> None:
