@@ -123,7 +123,8 @@ GRANT_MAP = Hypercall(
     errors={
         ENOENT: _NO_GRANT,
         EPERM: "the grant is for another domain, or it is read-only and `flags` is not",
-        ENOSPC: "all `PV_GRANT_SLOTS` slots are used, or the host has no room for the mapping",
+        ENOSPC: "all `PV_GRANT_SLOTS` slots are used, or the host has no room for the mapping: of all "
+        "domains together it has 16384",
         EINVAL: f"`flags` is unknown, or {_WIDE}",
         ENOSYS: _NO_WINDOW,
     },
