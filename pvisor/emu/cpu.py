@@ -13,6 +13,8 @@ from typing import Protocol
 
 from pvisor.cpu.exits import N_REASONS, VECTOR_NAMES, ExitReason, describe_page_fault
 from pvisor.cpu.features import CpuidTable, answer_rdtsc
+from pvisor.cpu.shim import ffi
+from pvisor.cpu.unicorn_engine import DEVICE_LANE_CLOCK
 from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
 from pvisor.domain.domain import Domain, ExitHandler, unexpected
 from pvisor.domain.outcome import RESUME, STOP, Outcome
@@ -55,7 +57,8 @@ class EmuWing:
         self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True)
         self.interrupt_source: InterruptSource | None = None
         self.apic: LocalApic | None = None
-        self._tsc_offset = self._tsc_adjust = 0
+        self._clock = ffi.new("pv_lane_clock *")
+        vcpu.v.device[DEVICE_LANE_CLOCK] = self._clock
         self._vcpu = vcpu
         self.handlers = self._handler_table()
 
@@ -102,12 +105,14 @@ class EmuWing:
 
     def _rdtsc(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         answer_rdtsc(vcpu, exit, self._tsc(exit))
+        if exit.value:
+            vcpu.regs.gpr[RCX] = self._vcpu.tsc_aux
         return RESUME
 
     # --- registers that the engine lacks, served inside its hooks as well
 
     def _tsc(self, exit: Exit) -> int:
-        return exit.virtual_ns + self._tsc_offset & U64_MAX
+        return exit.virtual_ns + self._clock.tsc_offset & U64_MAX
 
     def _rdmsr(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         gpr = vcpu.regs.gpr
@@ -116,7 +121,7 @@ class EmuWing:
         if index == APIC_BASE:
             value = self.apic.read_base() if self.apic is not None else 0
         else:
-            value = self._tsc(exit) if index == TSC else self._tsc_adjust
+            value = self._tsc(exit) if index == TSC else self._clock.tsc_adjust
         gpr[RAX], gpr[RDX] = value & U32_MAX, value >> 32
         return RESUME
 
@@ -128,9 +133,9 @@ class EmuWing:
             if self.apic is not None and not self.apic.write_base(value):
                 exit.result = REFUSED
         else:  # SDM 3B 17.17.3: TSC and TSC_ADJUST move together
-            step = value - (self._tsc(exit) if index == TSC else self._tsc_adjust)
-            self._tsc_adjust = self._tsc_adjust + step & U64_MAX
-            self._tsc_offset = self._tsc_offset + step & U64_MAX
+            step = value - (self._tsc(exit) if index == TSC else self._clock.tsc_adjust)
+            self._clock.tsc_adjust = self._clock.tsc_adjust + step & U64_MAX
+            self._clock.tsc_offset = self._clock.tsc_offset + step & U64_MAX
         return RESUME
 
     def _mov_cr8(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:

@@ -88,6 +88,11 @@ class EmulatedVcpu(UnicornVcpu):
         lib.pv_get_idtr(self.v, base, limit)
         return int(base[0]), int(limit[0])
 
+    @property
+    def tsc_aux(self) -> int:
+        """IA32_TSC_AUX, which the engine keeps."""
+        return int(lib.pv_tsc_aux(self.v))
+
     def exception_chain(self) -> list[tuple[int, int, int]]:
         """(vector, error code, CR2) of the last exception and of those met while it was delivered."""
         vector, error, cr2 = ffi.new("uint32_t *"), ffi.new("uint32_t *"), ffi.new("uint64_t *")

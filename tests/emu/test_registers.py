@@ -107,3 +107,22 @@ int main(void)
 """
     output = run_domain(DomainConfig(build_text(text, 32, tmp_path), "emu", max_insns=1_000_000)).output
     assert output == b"RDMSR: vector 13, error 0x0, at +5, in ring 3\n"
+
+
+@pytest.mark.parametrize("tier", ["native", "python"])
+@pytest.mark.parametrize("mode", ["emu", "full"])
+def test_rdtscp_tells_the_number_that_the_kernel_has_set(tmp_path: Path, mode: str, tier: str) -> None:
+    text = """
+int main(void)
+{
+    uint32_t before, after, high, number;
+    __asm__ volatile("wrmsr" : : "c"(0xc0000103), "a"(0x1234), "d"(0));
+    __asm__ volatile("rdtsc" : "=a"(before), "=d"(high));
+    __asm__ volatile("rdtscp" : "=a"(after), "=d"(high), "=c"(number));
+    show("number", number);
+    show("later", after > before);
+    return 0;
+}
+"""
+    config = DomainConfig(build_text(text, 64, tmp_path), mode, max_insns=1_000_000, tier=tier)
+    assert run_domain(config).output == b"number: 0x1234\nlater: 0x1\n"

@@ -108,6 +108,7 @@ int pv_emulation_self_test(char *error, size_t error_size);
 pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner);
 int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes);
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit);
+uint32_t pv_tsc_aux(pv_vcpu *v);
 void pv_inject(pv_vcpu *v, uint32_t vector);
 void pv_inject_nmi(pv_vcpu *v);
 uint32_t pv_exception_chain(pv_vcpu *v, uint32_t index, uint32_t *vector, uint32_t *error_code, uint64_t *cr2);

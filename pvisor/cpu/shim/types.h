@@ -97,6 +97,7 @@ enum pv_device {
     PV_DEVICE_PAGING = 11,     /* para/native/paging_state.h: the vCPU's pv_roots */
     PV_DEVICE_EVENTS = 12,     /* para/native/events_state.h: the domain's pv_event_table */
     PV_DEVICE_RUNNER = 13,     /* para/native/turns_state.h: the vCPU's pv_runner */
+    PV_DEVICE_LANE_CLOCK = 14, /* emu/native/clock_state.h */
     PV_DEVICES = 16
 };
 

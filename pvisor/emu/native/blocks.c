@@ -2,18 +2,17 @@
 /*
  * The lane's block hook. It counts as the shim's own does (cpu/shim/blocks.c) and shares its table, but the guest
  * changes address spaces and rewrites code without telling: so a key holds the table root and the mode, and each
- * new translation makes the keys of its address stale.
+ * new translation empties the slot of its address.
  */
 #include "cpu/shim/api.h"
 #include "emu.h"
 
 enum { MODE_BITS = HF_CS64 | HF_CS32 | HF_CPL };
 
-static inline uint64_t key_of(struct engine *e, uint64_t address, const struct slot *slot)
+static inline uint64_t key_of(struct engine *e, uint64_t address)
 {
     uint64_t space = lane_cr3(e) ^ (uint64_t)(current_hflags(e) & MODE_BITS) << 40 ^ (lane_cr0(e) >> CR0_PG_SHIFT & 1);
-    uint64_t translation = e->lane->translations[slot - e->slots];
-    return address ^ e->epoch ^ (space + (translation << 48)) * 0x9e3779b97f4a7c15ull;
+    return address ^ e->epoch ^ space * 0x9e3779b97f4a7c15ull;
 }
 
 /* Something waits, and no shadow of STI or MOV SS lies on the next instruction: IF and the shadow are the engine's. */
@@ -96,13 +95,12 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
     }
 }
 
-void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+/* A block that is met for the first time, or where the limit is reached, or with a TR that is to be repaired. */
+static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
 {
-    (void)uc;
-    struct engine *e = user;
     struct slot *slot = find_slot(e, address);
-    uint64_t key = e->block_key = key_of(e, address, slot);
-    if (unlikely(slot->key != key || slot->extent.bytes != size)) {
+    e->block_key = key;
+    if (slot->key != key || slot->extent.bytes != size) {
         if (hook_sites(e, address, size) || hook_loop(e, address, size)) {
             leave_block(e, address);
             return;
@@ -115,16 +113,34 @@ void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     e->block.bytes = size;
     e->block.insns = slot->extent.insns;
     uint64_t insns = e->v.insns + slot->extent.insns;
-    if (unlikely(insns > e->v.limit))
+    if (insns > e->v.limit)
         look_up(e, address);
     else
         e->v.insns = insns;
+}
+
+/* Short, with one likely branch, as the shim's own is. */
+__attribute__((aligned(64))) void lane_on_block(uc_engine *uc, uint64_t address, uint32_t size, void *user)
+{
+    (void)uc;
+    struct engine *e = user;
+    const struct slot *slot = find_slot(e, address);
+    uint64_t key = key_of(e, address);
+    uint64_t insns = e->v.insns + slot->extent.insns;
+    uint64_t unlike = (slot->key ^ key) | (slot->extent.bytes ^ size) | (insns > e->v.limit) | !lane_tr_is_tss(e);
+    if (likely(!unlike)) {
+        e->v.insns = insns;
+        e->block_key = key;
+        e->block_address = address;
+        e->block = slot->extent;
+    } else {
+        enter_with_a_look(e, address, size, key);
+    }
 }
 
 void lane_on_translation(uc_engine *uc, uc_tb *block, uc_tb *before, void *user)
 {
     (void)uc;
     (void)before;
-    struct engine *e = user;
-    e->lane->translations[find_slot(e, block->pc) - e->slots]++;
+    find_slot(user, block->pc)->extent.bytes = 0;
 }

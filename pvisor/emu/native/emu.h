@@ -37,7 +37,6 @@ struct lane {
     uint32_t n_chain;
     struct lane_fault chain[LANE_CHAIN];    /* what led to the delivery under way */
     uint64_t faults_at, n_faults;           /* how many exceptions came at one instruction count */
-    uint32_t translations[N_SLOTS];         /* by slot: how often a block with such an address was translated */
     uint32_t n_sites, n_io_sites;
     uint64_t sites[LANE_SITES];             /* addresses of instructions with a hook (sites.c) */
     uint32_t n_mmio;

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { MSR_EFER = 0xc0000080u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4, VECTOR_NMI = 2 };
+enum { MSR_EFER = 0xc0000080u, MSR_TSC_AUX = 0xc0000103u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4, VECTOR_NMI = 2 };
 #define WRITE_BACK 0x0606060606060606ull
 
 /* 32-bit protected mode, flat, no paging. Unicorn opens its CPU in long mode, which clearing CR0.PG leaves. */
@@ -142,6 +142,14 @@ int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit)
     *base = idtr.base;
     *limit = idtr.limit;
     return error;
+}
+
+/* IA32_TSC_AUX, whose upper half is reserved. */
+uint32_t pv_tsc_aux(pv_vcpu *v)
+{
+    uc_x86_msr tsc_aux = {MSR_TSC_AUX, 0};
+    unicorn.reg_read(((struct engine *)v)->uc, UC_X86_REG_MSR, &tsc_aux);
+    return (uint32_t)tsc_aux.value;
 }
 
 void pv_inject(pv_vcpu *v, uint32_t vector)
