@@ -181,6 +181,18 @@ def test_segment_loads(start: Start) -> None:
     alike(start)
 
 
+QUERIES = insns(
+    "0f02c8 660f02c8 480f02c8 440f03c8 0f03c8 660f03c8 0f00e0 0f00e8 0f02cb 0f030b 0f0023 0f002b 0f006d10 "
+    "640f002b 0f002c2500100000 410f00e8 f00f02c8 0f02ca 0f00eb66"
+)
+
+
+@LIMITED
+@given(starts(QUERIES, gpr=at_rsp(_0=SELECTORS, _2=SELECTORS, _3=ADDRESSES, _5=ADDRESSES)))
+def test_questions_about_segments(start: Start) -> None:
+    alike(start)
+
+
 FLAGS = insns("9c 9d 669c 669d fa fb 489c 66489c 66489d 9c9d fafb 9cfa9d fbfa 66fa")
 
 

@@ -144,6 +144,7 @@ static inline uint32_t dpl_of(const struct descriptor *d)
 }
 
 bool find_descriptor(struct engine *e, uint32_t selector, struct descriptor *d);
+uint32_t limit_of(const struct descriptor *d);
 bool can_enter(struct engine *e, const struct descriptor *d);
 bool can_hold(struct engine *e, const struct descriptor *d, uint64_t rip);
 bool find_stack(struct engine *e, uint32_t selector, uint32_t cpl, bool to_64bit_code, pv_segment *stack);

@@ -21,7 +21,7 @@ bool find_descriptor(struct engine *e, uint32_t selector, struct descriptor *d)
     return offset + 7 <= limit && read_guest(e, base + offset, d, sizeof *d, READ);
 }
 
-static uint32_t limit_of(const struct descriptor *d)
+uint32_t limit_of(const struct descriptor *d)
 {
     uint32_t limit = (d->low & 0xffff) | (d->flags & 0xf0000);
     return d->flags & SEGMENT_PAGES ? limit << 12 | 0xfff : limit;
