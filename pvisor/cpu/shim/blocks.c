@@ -15,11 +15,6 @@
  * 32 and 64 bits, of kernel and user. The epoch changes with the tables and with W^X flips; each shadow root has
  * epochs of its own. A block that is not found is also looked through for sensitive instructions.
  */
-struct slot *find_slot(struct engine *e, uint64_t address)
-{
-    return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
-}
-
 /* A number that no key bears yet. Its bits lie around those of the mode, over which the carry passes. */
 void take_epoch(struct engine *e)
 {
@@ -46,14 +41,20 @@ void new_epoch(struct engine *e)
     }
 }
 
+/* A block whose code may change unseen is never found in the table: it is looked at each time. */
+static void hide_changing(struct engine *e, struct slot *slot, uint64_t address)
+{
+    if (unlikely(e->v.code_writable || (e->shadow && e->shadow->n_mixed && is_mixed(e, address))))
+        slot->extent.bytes = 0;
+}
+
 struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
 {
     struct slot *slot = find_slot(e, address);
     uc_tb block = {0};
     unicorn.ctl(e->uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &block);
     *slot = (struct slot){e->block_key, {size, block.icount}};
-    if (unlikely(e->v.code_writable || (e->shadow && e->shadow->n_mixed && is_mixed(e, address))))
-        slot->extent.bytes = 0;
+    hide_changing(e, slot, address);
     if (unlikely(e->n_operations) && begins_or_ends_operation(e, address)) {
         slot->extent.bytes = 0; /* never found again: a probed block comes here every time */
         follow_operation(e, address);
@@ -278,6 +279,30 @@ static const struct slot *find_changing(struct engine *e, uint64_t address, uint
     return slot;
 }
 
+/* Looks through a block and counts it, or knows of it by its frames (known.c). NULL: it begins again. */
+static const struct slot *learn_block(struct engine *e, uint64_t address, uint32_t size, const struct slot *slot)
+{
+    uint64_t key = e->block_key;
+    bool may_be_known = e->shadow && !is_16bit_user_code(e);
+    uint32_t insns = may_be_known ? recall_block(e, address, size) : 0;
+    if (insns) {
+        struct slot *known = find_slot(e, address);
+        *known = (struct slot){key, {size, insns}};
+        hide_changing(e, known, address);
+        return known;
+    }
+    if (!is_known_changing(slot, size, key) && prepare_block(e, address, size)) {
+        begin_again(e, address);
+        return NULL;
+    }
+    slot = e->code ? find_changing(e, address, size, key) : count_block(e, address, size);
+    if (slot && may_be_known)
+        know_block(e, address, size, slot->extent.insns);
+    if (slot && unlikely(is_16bit_user_code(e)))
+        find_slot(e, address)->extent.bytes = 0;
+    return slot;
+}
+
 /* A block that is met for the first time, or where the limit is reached, or at a ring that is none of the guest's. */
 static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
 {
@@ -290,15 +315,9 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     }
     const struct slot *slot = find_slot(e, address);
     if (slot->key != key || slot->extent.bytes != size) {
-        if (!is_known_changing(slot, size, key) && prepare_block(e, address, size)) {
-            begin_again(e, address);
-            return;
-        }
-        slot = e->code ? find_changing(e, address, size, key) : count_block(e, address, size);
+        slot = learn_block(e, address, size, slot);
         if (!slot)
             return;
-        if (unlikely(is_16bit_user_code(e)))
-            find_slot(e, address)->extent.bytes = 0;
     }
     e->block.insns = slot->extent.insns;
     uint64_t insns = e->v.insns + slot->extent.insns;

@@ -272,6 +272,7 @@ uint32_t pv_nmi_due(pv_vcpu *v)
 void pv_new_epoch(pv_vcpu *v)
 {
     new_epoch((struct engine *)v);
+    forget_known((struct engine *)v);
 }
 
 int pv_flush_tlb(pv_vcpu *v)

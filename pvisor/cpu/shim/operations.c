@@ -57,7 +57,7 @@ void follow_operation(struct engine *e, uint64_t address)
     e->open_operations[e->n_open_operations++] =
         (struct open_operation){(uint32_t)index, return_address, rsp, e->v.exits_total, e->v.insns};
     /* The return address may have been counted before: make the hook look at it. */
-    struct slot *slot = &e->slots[(return_address ^ (return_address >> 13)) & (N_SLOTS - 1)];
+    struct slot *slot = find_slot(e, return_address);
     slot->extent.bytes = 0;
 }
 

@@ -2,10 +2,10 @@
 /*
  * Shadow tables: one root for each of the guest's address spaces, made of the hypervisor's frames.
  *
- * An entry lives until the guest's own CPU may have forgotten it: INVLPG drops a page; a load of CR3 drops an
- * address space if the guest wrote to its tables meanwhile. To know that, the guest tables that a shadow was
- * made from are write-protected until the first store into one; then the address space is stale, and its
- * tables are left alone until CR3 is loaded. So a switch between unchanged address spaces keeps both.
+ * An entry lives until the guest's own CPU may have forgotten it: INVLPG drops a page; a load of CR3 drops what
+ * the tables map to which the guest wrote meanwhile. To know that, the guest tables that a shadow was made from are
+ * write-protected until the first store into one; then the part of the address space that it maps is stale, and the
+ * table is left alone until CR3 is loaded. So a switch between unchanged address spaces keeps both.
  */
 #include "shadow.h"
 #include "api.h"
@@ -60,10 +60,11 @@ int pv_shadow_open(pv_vcpu *v, uint32_t first_table, uint32_t n_tables)
     s->n_flips = calloc(s->n_frames, 1);
     s->first_alias = calloc(s->n_frames, sizeof *s->first_alias);
     s->table_of = calloc(s->n_frames, sizeof *s->table_of);
+    s->span_of = calloc(s->n_frames, sizeof *s->span_of);
     s->originals = calloc(s->n_frames, sizeof *s->originals);
     s->aliases = calloc(s->n_aliases, sizeof *s->aliases);
-    if (!s->next_table || !s->large || !s->flags || !s->n_flips || !s->first_alias || !s->table_of || !s->originals ||
-        !s->aliases)
+    if (!s->next_table || !s->large || !s->flags || !s->n_flips || !s->first_alias || !s->table_of || !s->span_of ||
+        !s->originals || !s->aliases || !open_known(s))
         return -1;
     for (uint32_t i = 0; i < N_ROOTS; i++)
         s->roots[i].table = new_table(e);
@@ -91,9 +92,11 @@ void close_shadow(struct engine *e)
     free(s->n_flips);
     free(s->first_alias);
     free(s->table_of);
+    free(s->span_of);
     free(s->originals);
     free(s->patterns);
     free(s->aliases);
+    close_known(s);
     free(s);
     e->shadow = NULL;
 }
@@ -142,8 +145,84 @@ void shadow_drop_root(struct engine *e, struct root *root)
         s->free_table = index;
     }
     root->stale = root->has_gib_pages = false;
+    root->n_stale_spans = 0;
     root->generation = 0;
     drop_mixed_of_root(e, (uint32_t)(root - s->roots));
+}
+
+/* True: some of it was executable. */
+static bool empty_table(struct engine *e, uint64_t table)
+{
+    uint64_t *entries = entries_of(e, table);
+    bool code = false;
+    for (int i = 0; i < 512; i++)
+        code |= (entries[i] & (ENTRY_P | ENTRY_NX)) == ENTRY_P;
+    memset(entries, 0, PAGE_BYTES);
+    return code;
+}
+
+/* The pages of a span that one last-level table maps, or all those below one entry of the root's third level. */
+static void drop_span(struct engine *e, struct root *root, uint64_t span)
+{
+    uint64_t n_bits = span & 63, first = span & ~63ull, last = first | ((1ull << n_bits) - 1), table = root->table;
+    bool code = false;
+    for (uint32_t shift = 39; shift >= n_bits; shift -= 9) {
+        uint64_t entry = entries_of(e, table)[(first >> shift) & 511];
+        if (!(entry & ENTRY_P))
+            return;
+        table = entry & ENTRY_FRAME;
+    }
+    if (n_bits == 21) {
+        code = empty_table(e, table);
+    } else {
+        const uint64_t *entries = entries_of(e, table);
+        for (int i = 0; i < 512; i++)
+            if (entries[i] & ENTRY_P)
+                code |= empty_table(e, entries[i] & ENTRY_FRAME);
+    }
+    if (code)
+        root->generation = 0;
+    drop_mixed_of_span(e, (uint32_t)(root - e->shadow->roots), first, last);
+}
+
+/* CR3 is loaded: what the guest has changed meanwhile goes. True: something did. */
+static bool drop_stale(struct engine *e, struct root *root)
+{
+    if (!root->stale && !root->n_stale_spans)
+        return false;
+    if (root->stale || root->has_gib_pages) {
+        shadow_drop_root(e, root);
+        return true;
+    }
+    for (uint32_t i = 0; i < root->n_stale_spans; i++)
+        drop_span(e, root, root->stale_spans[i]);
+    root->n_stale_spans = 0;
+    return true;
+}
+
+static bool is_stale(const struct root *root, uint64_t span)
+{
+    for (uint32_t i = 0; i < root->n_stale_spans; i++)
+        if (root->stale_spans[i] == span)
+            return true;
+    return root->stale;
+}
+
+/*
+ * The tables of the guest's that lead to a page, from the root's own on, are to be left alone from now on. Only in 64-bit
+ * mode, where their number tells it, is known what each maps; and what more than 2^30 bytes hang on is not looked for.
+ */
+static void protect_tables(struct engine *e, struct root *root, uint64_t gva, uint32_t page_shift, const uint64_t *tables,
+                           uint32_t n_tables)
+{
+    struct shadow *s = e->shadow;
+    bool is_long = n_tables == (48 - page_shift) / 9;
+    for (uint32_t i = 0; i < n_tables; i++) {
+        uint32_t n_bits = 48 - 9 * i, frame = (uint32_t)(tables[i] / PAGE_BYTES);
+        uint64_t maps = is_long && n_bits <= 30 ? span(gva, n_bits) : SPAN_EVERYTHING;
+        if (tables[i] / PAGE_BYTES < s->n_frames && !is_stale(root, maps))
+            protect_table(e, frame, maps);
+    }
 }
 
 /* Every address space, and with them all that was known of aliases. */
@@ -202,11 +281,7 @@ void pv_shadow_switch(pv_vcpu *v, uint64_t key)
     bool same = root == &s->roots[s->current] && v->cr3 == root->table;
     root->last_used = ++s->clock;
     s->current = (uint32_t)(root - s->roots);
-    if (root->stale) {
-        shadow_drop_root(e, root);
-        same = false;
-    }
-    if (!same)
+    if (drop_stale(e, root) || !same)
         shadow_load_root(e);
 }
 
@@ -227,9 +302,7 @@ void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint6
         shadow_drop_all(e);
         entry = entry_with_tables(e, root, gva);
     }
-    for (uint32_t i = 0; i < n_tables && !root->stale; i++)
-        if (tables[i] / PAGE_BYTES < s->n_frames)
-            protect_table(e, (uint32_t)(tables[i] / PAGE_BYTES));
+    protect_tables(e, root, gva, what & PV_FILL_LARGE ? what >> PV_FILL_SHIFT : 12, tables, n_tables);
     if (what & PV_FILL_FETCH)
         make_executable(e, frame, gva);
     else if (what & PV_FILL_WRITE)

@@ -5,6 +5,7 @@
  *
  *   shadow.c        roots, tables, entries
  *   shadow_frames.c what is known of each guest frame: aliases, W^X, guest tables, patches
+ *   known.c         blocks that need not be looked at again
  */
 #ifndef PV_SHADOW_H
 #define PV_SHADOW_H
@@ -29,6 +30,7 @@ enum {
 
 #define N_ROOTS 16u
 #define N_MIXED 8u
+#define N_STALE_SPANS 16u
 #define NO_FRAME UINT32_MAX
 
 /* One address space of the guest: the shadow of the tables that one CR3 names. */
@@ -38,9 +40,21 @@ struct root {
     uint32_t tables;           /* the tables below it: a list through shadow.next_table */
     bool has_gib_pages;        /* splintered pages of 1 GiB: INVLPG of any address in one drops the root */
     bool stale;                /* the guest wrote to its tables: dropped when CR3 is loaded next */
+    uint64_t stale_spans[N_STALE_SPANS]; /* likewise, but of these parts only */
+    uint32_t n_stale_spans;
     uint64_t epoch, generation;
     uint64_t last_used;
 };
+
+/*
+ * What a guest table of 64-bit mode maps: an address, and in its low bits how many bits of addresses below it. All else,
+ * and a table that is used in two places, may map anything.
+ */
+#define SPAN_EVERYTHING 64ull
+static inline uint64_t span(uint64_t gva, uint32_t n_bits)
+{
+    return (gva & ~((1ull << n_bits) - 1)) | n_bits;
+}
 
 struct alias {                 /* an entry that may map a frame */
     uint64_t page;             /* GVA, and the root's index in the low bits */
@@ -66,6 +80,7 @@ struct shadow {
     uint8_t *flags, *n_flips;
     uint32_t *first_alias;     /* by frame; 0: none */
     uint32_t *table_of;        /* by frame: roots, as bits, whose shadow was made from this guest table */
+    uint64_t *span_of;         /* by frame, if it is such a table: what it maps in all of them (span) */
     uint8_t **originals;       /* by frame: first bytes of patched instructions by offset, 0 elsewhere */
     struct patterns *patterns; /* what stood around patches (copies.c); NULL: there was none yet */
     struct alias *aliases;
@@ -74,6 +89,10 @@ struct shadow {
     bool uses_shown;           /* some shown frame may hold code that has run, or a table that was walked */
     struct mixed mixed[N_MIXED];
     uint32_t n_mixed;
+
+    uint32_t *versions;        /* by frame: how often its code was forgotten */
+    struct known_block *known; /* known.c */
+    struct frame_copy *copies; /* of mixed frames */
 };
 
 /* --- shadow.c */
@@ -87,10 +106,19 @@ bool remember_alias(struct engine *e, uint32_t frame, uint64_t gva);
 void change_aliases(struct engine *e, uint32_t frame, uint64_t clear, uint64_t set);
 void make_executable(struct engine *e, uint32_t frame, uint64_t gva);
 void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip, bool no_execute);
-void protect_table(struct engine *e, uint32_t frame);
+void protect_table(struct engine *e, uint32_t frame, uint64_t span);
+void drop_mixed_of_span(struct engine *e, uint32_t root, uint64_t first, uint64_t last);
 void forget_frame(struct engine *e, uint32_t frame);
+void unmix_frame(struct engine *e, uint32_t frame);
 bool is_mixed(const struct engine *e, uint64_t gva);
+bool is_mixed_frame(const struct shadow *s, uint32_t frame);
 bool is_mixed_as(const struct engine *e, uint64_t gva, uint32_t frame);
 bool is_code_everywhere(const struct engine *e, uint32_t frame);
 void drop_mixed_of_root(struct engine *e, uint32_t root);
+
+/* --- known.c */
+bool open_known(struct shadow *s);
+void close_known(struct shadow *s);
+uint32_t recall_block(struct engine *e, uint64_t address, uint32_t size);
+void know_block(struct engine *e, uint64_t address, uint32_t size, uint32_t insns);
 #endif

@@ -76,11 +76,12 @@ static void drop_mixed(struct engine *e, uint32_t i)
             flush_page(e, mixed->page);
     }
     drop_overwritten_patches(e, mixed->frame);
+    s->versions[mixed->frame]++;
     s->mixed[i] = s->mixed[--s->n_mixed];
 }
 
 /* Under which address, if any, is the frame mixed? */
-static bool is_mixed_frame(const struct shadow *s, uint32_t frame)
+bool is_mixed_frame(const struct shadow *s, uint32_t frame)
 {
     for (uint32_t i = 0; i < s->n_mixed; i++)
         if (s->mixed[i].frame == frame)
@@ -129,25 +130,42 @@ static uint32_t frame_of(struct engine *e, uint64_t linear)
     return (uint32_t)(physical / PAGE_BYTES);
 }
 
-/* Where the frame is a guest table: each address space made from it is stale, until CR3 is loaded. */
+/* A part of an address space is stale, until CR3 is loaded. */
+static void make_stale(struct root *root, uint64_t span)
+{
+    if (span == SPAN_EVERYTHING || root->n_stale_spans == N_STALE_SPANS)
+        root->stale = true;
+    else
+        root->stale_spans[root->n_stale_spans++] = span;
+}
+
+/* Where the frame is a guest table: each address space made from it is stale, as far as the table maps it. */
 static void guest_table_changes(struct shadow *s, uint32_t frame)
 {
     for (uint32_t i = 0; s->table_of[frame] >> i; i++)
-        s->roots[i].stale |= s->table_of[frame] >> i & 1;
+        if (s->table_of[frame] >> i & 1)
+            make_stale(&s->roots[i], s->span_of[frame]);
     s->table_of[frame] = 0;
 }
 
-/* The list is full: another frame is code again, and no more. */
-static void make_room_to_mix(struct engine *e, uint32_t frame)
+/* The frame is code again, and no more. It may change sides for a while before it is mixed again. */
+void unmix_frame(struct engine *e, uint32_t frame)
 {
     struct shadow *s = e->shadow;
+    drop_mixed_of_frame(e, frame);
+    s->flags[frame] &= (uint8_t)~FRAME_WRITABLE;
+    s->n_flips[frame] = MAX_FLIPS / 2;
+    change_aliases(e, frame, ENTRY_W, 0);
+}
+
+/* The list is full: another frame is no more in it. */
+static void make_room_to_mix(struct engine *e, uint32_t frame)
+{
+    const struct shadow *s = e->shadow;
     uint32_t i = 0;
     while (s->mixed[i].frame == frame)
         i++;
-    uint32_t other = s->mixed[i].frame;
-    drop_mixed_of_frame(e, other);
-    s->flags[other] &= (uint8_t)~FRAME_WRITABLE;
-    change_aliases(e, other, ENTRY_W, 0);
+    unmix_frame(e, s->mixed[i].frame);
 }
 
 static void mix(struct engine *e, uint32_t frame, uint64_t gva)
@@ -217,6 +235,14 @@ bool is_code_everywhere(const struct engine *e, uint32_t frame)
     return (s->flags[frame] & FRAME_EXECUTABLE) && !(s->n_mixed && is_mixed_frame(s, frame));
 }
 
+void drop_mixed_of_span(struct engine *e, uint32_t root, uint64_t first, uint64_t last)
+{
+    const struct mixed *mixed = e->shadow->mixed;
+    for (uint32_t i = e->shadow->n_mixed; i-- > 0;)
+        if (mixed[i].root == root && mixed[i].page >= first && mixed[i].page <= last)
+            drop_mixed(e, i);
+}
+
 void drop_mixed_of_root(struct engine *e, uint32_t root)
 {
     for (uint32_t i = e->shadow->n_mixed; i-- > 0;)
@@ -229,6 +255,7 @@ void forget_frame(struct engine *e, uint32_t frame)
 {
     struct shadow *s = e->shadow;
     drop_mixed_of_frame(e, frame);
+    s->versions[frame]++;
     if (s->flags[frame] & FRAME_PATCHED)
         undo_patches(e, frame);
     s->flags[frame] &= (uint8_t)~(FRAME_EXECUTABLE | FRAME_TRANSLATED);
@@ -245,11 +272,15 @@ void forget_frame(struct engine *e, uint32_t frame)
 
 /* --- guest tables */
 
-/* The current root's shadow was made from this guest table: a store into it shall be seen. */
-void protect_table(struct engine *e, uint32_t frame)
+/* The current root's shadow of a span was made from this guest table: a store into it shall be seen. */
+void protect_table(struct engine *e, uint32_t frame, uint64_t span)
 {
     struct shadow *s = e->shadow;
     uint32_t bit = 1u << s->current;
+    if (!s->table_of[frame])
+        s->span_of[frame] = span;
+    else if (s->span_of[frame] != span)
+        s->span_of[frame] = SPAN_EVERYTHING;
     if (s->table_of[frame] & bit)
         return;
     s->table_of[frame] |= bit;

@@ -164,6 +164,9 @@ static inline uint64_t rip_of(struct engine *e, uint64_t linear)
 bool uses_shown_frames(const struct engine *e);
 void restore_shown_frames(struct engine *e);
 
+/* --- known.c */
+void forget_known(struct engine *e);
+
 /* --- walk.c, grants.c */
 void close_grants(struct engine *e);
 uint8_t *granted_page(struct engine *e, uint64_t physical, bool write);
@@ -193,7 +196,11 @@ uint32_t lane_stopped(struct engine *e);
 void lane_raise(struct engine *e, uint32_t vector);
 
 /* --- blocks.c */
-struct slot *find_slot(struct engine *e, uint64_t address);
+static inline struct slot *find_slot(struct engine *e, uint64_t address)
+{
+    return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
+}
+
 struct slot *count_block(struct engine *e, uint64_t address, uint32_t size);
 void stop_at_block(struct engine *e, uint32_t reason, uint64_t address);
 bool take_event(struct engine *e, uint64_t rip);
