@@ -112,7 +112,7 @@ class EmuWing:
     # --- registers that the engine lacks, served inside its hooks as well
 
     def _tsc(self, exit: Exit) -> int:
-        return exit.virtual_ns + self._clock.tsc_offset & U64_MAX
+        return exit.virtual_ns + int(self._clock.tsc_offset) & U64_MAX
 
     def _rdmsr(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         gpr = vcpu.regs.gpr

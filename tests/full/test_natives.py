@@ -28,8 +28,8 @@ SERVED: dict[str, tuple[R, ...]] = {
     name: (R[name.upper()],)
     for name in (
         "cli", "sti", "swapgs", "rdtsc", "mov_cr", "clts", "rdmsr", "wrmsr", "invlpg",
-        "segment_load", "segment_query", "pushf", "popf", "exception", "general_protection", "invalid_opcode", "soft_int",
-        "syscall", "sysret", "sysenter", "sysexit", "iret",
+        "segment_load", "segment_query", "pushf", "popf", "exception", "general_protection", "invalid_opcode",
+        "soft_int", "syscall", "sysret", "sysenter", "sysexit", "iret",
     )
 }  # fmt: skip
 SERVED["page_fault"] = (R.PAGE_FAULT, R.SHADOW_FILL)
