@@ -14,6 +14,7 @@ from pvisor.cli.files import OutputFile, output_file
 from pvisor.cli.params import FILE, date, disk, domain_options, module
 from pvisor.domain.outcome import EndedBy
 from pvisor.errors import GuestRefused
+from pvisor.full.kernel_file import ENTRIES
 from pvisor.machine.modules import ModuleFile
 from pvisor.observe.stats import Json, refused_stats, stats_of
 from pvisor.vmm.config import MODES, TRANSPORTS, DiskConfig, DomainConfig, RunResult
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
     "emu: a PC without a hypervisor in it. auto: as its file says.",
 )
 @domain_options
+@click.option(
+    "--entry",
+    type=click.Choice(ENTRIES),
+    default="auto",
+    show_default=True,
+    help="Full: the boot protocol by which the kernel is entered. linux32, linux64: a bzImage, which unpacks "
+    "itself. pvh: of a bzImage, the kernel inside, unpacked here. auto: as its file says.",
+)
 @click.option(
     "--initrd", type=FILE, metavar="FILE", help="Full: give FILE to the kernel as its first boot module."
 )
@@ -129,6 +138,7 @@ def run(
     timeout_s: float | None,
     tier: str,
     remedy: str | None,
+    entry: str,
     initrd: Path | None,
     modules: tuple[ModuleFile, ...],
     n_vcpus: int,
@@ -145,7 +155,7 @@ def run(
     trace_file: Path | None,
     trace_host: bool,
 ) -> int:
-    """Run GUEST, an ELF file made by `pvisor build`, or another PC kernel that starts by PVH or Multiboot.
+    """Run GUEST, an ELF file made by `pvisor build`, or another PC kernel: PVH, Multiboot or Linux.
 
     The guest's console is stdin and stdout; nothing else is written to stdout. How it ended, unless it ended
     itself, is said on stderr. Virtual time goes by instructions (one is a nanosecond), so the same guest with
@@ -165,6 +175,7 @@ def run(
         n_vcpus=n_vcpus,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
         disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen, seed=seed,
+        entry=entry,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None
@@ -235,7 +246,7 @@ def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | No
     from pvisor.observe.trace_file import TracedDomain, TraceWriter
     from pvisor.vmm.builder import mode_of
 
-    mode = mode_of(read_image(config.kernel), config.mode)
+    mode = mode_of(read_image(config.kernel, config.entry), config.mode)
     domain = TracedDomain(1, config.kernel.name, mode, sha256(config.kernel.read_bytes()).hexdigest())
     return TraceWriter(trace.write, domain, host.write if host is not None else None)
 
@@ -255,7 +266,7 @@ def _say_how_it_ended(config: DomainConfig, result: RunResult, output: RawOutput
     from pvisor.full.kernel_file import read_image
     from pvisor.observe.report import crash_report
 
-    click.echo(crash_report(result, read_image(config.kernel)), err=True, nl=False)
+    click.echo(crash_report(result, read_image(config.kernel, config.entry)), err=True, nl=False)
 
 
 def _write_stats(file: OutputFile | None, stats: Json) -> None:

@@ -214,7 +214,8 @@ def _report(domains: list[HostedDomain]) -> None:
     for domain in domains:
         if domain.stats.ending.ended_by is EndedBy.CRASH:
             errors.print(f"\n{domain.name}:")
-            errors.print(crash_report(domain.stats, read_image(domain.config.kernel), domain.domid), end="")
+            image = read_image(domain.config.kernel, domain.config.entry)
+            errors.print(crash_report(domain.stats, image, domain.domid), end="")
     table = Table(box=None, pad_edge=False)
     for title in ("domain", "mode", "status", "ended by", "instructions", "virtual ms"):
         table.add_column(

@@ -34,6 +34,9 @@ def new_deadlines() -> Any:
 class UnicornVcpu(Records):
     """One engine on a domain's memory. Close it when the domain goes."""
 
+    is_deprivileged = True
+    """Does its guest's kernel run at CPL 1? In the lane it has the CPU itself."""
+
     def __init__(self, memory: GuestMemory, frames: HypervisorFrames | None, vcpu_id: int = 0) -> None:
         start_engine()
         self.vcpu_id = vcpu_id
@@ -205,8 +208,8 @@ class UnicornVcpu(Records):
         return Segment(s.selector, s.base, s.limit, s.flags)
 
     def set_segment(self, index: int, segment: Segment) -> None:
-        """Load a segment register; CS sets privilege level and mode. Refuses CPL 0: that is ours alone."""
-        if index == 1 and not segment.flags >> 13 & 3:
+        """Load a segment register; CS sets privilege level and mode. Refuses CPL 0 where it is ours alone."""
+        if self.is_deprivileged and index == 1 and not segment.flags >> 13 & 3:
             raise ValueError("a guest never runs at CPL 0")
         s = segment
         fields = {"selector": s.selector, "base": s.base, "limit": s.limit, "flags": s.flags}

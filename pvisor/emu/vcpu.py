@@ -10,13 +10,16 @@ from functools import cache
 from typing import Any
 
 from pvisor.cpu.engine_start import start_engine
+from pvisor.cpu.entry import BootTables
 from pvisor.cpu.shim import ffi, lib
 from pvisor.cpu.unicorn_engine import UnicornVcpu
+from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, SS, Segment
 from pvisor.errors import PvisorError
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.machine.mmio import MmioBus
 
 RFLAGS_IF = 1 << 9
+FLAT_LIMIT = 0xFFFF_FFFF
 PHYSICAL_END = 1 << 40
 """Where the engine's physical addresses end (it has 40 bits of them)."""
 
@@ -43,7 +46,9 @@ def lane_works() -> bool:
 
 
 class EmulatedVcpu(UnicornVcpu):
-    """A vCPU of the lane, entered in flat 32-bit protected mode without paging."""
+    """A vCPU of the lane: in flat 32-bit protected mode without paging, until it is given tables."""
+
+    is_deprivileged = False
 
     def __init__(self, memory: GuestMemory, vcpu_id: int = 0) -> None:
         prove_lane()
@@ -51,6 +56,17 @@ class EmulatedVcpu(UnicornVcpu):
 
     def _open(self, memory: GuestMemory) -> Any:
         return lib.pv_open_emulated(self._buffers[0], memory.size_bytes, self._handle)
+
+    def load_tables(self, tables: BootTables) -> None:
+        """Begin with a GDT, and in 64-bit mode if there are page tables, as a boot loader leaves the CPU."""
+        self.set_gdtr(tables.gdt, tables.gdt_limit)
+        if tables.root:
+            self.set_root(tables.root)
+            if lib.pv_enter_long_mode(self.v):
+                raise PvisorError("Unicorn does not take a register")
+        self.set_segment(CS, Segment(tables.code, 0, FLAT_LIMIT, tables.code_flags))
+        for index in (SS, DS, ES, FS, GS):
+            self.set_segment(index, Segment(tables.data, 0, FLAT_LIMIT, tables.data_flags))
 
     def map_devices(self, mmio: MmioBus, ram_bytes: int) -> None:
         """Let the bus answer at its devices' addresses, and wherever there is no RAM. Once, at first."""

@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The start of a PC guest: which boot protocol its kernel speaks, and its entry: 32-bit, flat, unpaged.
+"""The start of a PC guest: which boot protocol its kernel speaks, what lies in memory, how it is entered.
 
-Multiboot is in multiboot.py; PVH is here, by xen/include/public/arch-x86/hvm/start_info.h and
-docs/misc/pvh.pandoc (start info version 1). Twin of para/start.py.
+Multiboot is in multiboot.py, Linux in linux_boot.py; PVH is here, by docs/misc/pvh.pandoc and
+xen/include/public/arch-x86/hvm/start_info.h (start info version 1). Twin of para/start.py.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pvisor.cpu.entry import BootTables, Entry
 from pvisor.cpu.unicorn_engine import UnicornVcpu
-from pvisor.cpu.vcpu import RAX, RBX
+from pvisor.cpu.vcpu import DS, ES, FS, GS, RAX, RBX, RSI, SS
 from pvisor.errors import GuestRefused, UsageError
-from pvisor.full import firmware, multiboot
+from pvisor.full import firmware, linux_boot, multiboot
 from pvisor.full.firmware import E820_RAM, LOW_RAM_END, MIB, MemoryRange
-from pvisor.full.kernel_file import multiboot_header, pvh_entry
+from pvisor.full.kernel_file import loaded_segments, multiboot_header, protocol_of, pvh_entry
+from pvisor.full.linux_boot import LinuxImage
 from pvisor.full.placement import Ram
+from pvisor.full.state import CR0_ET, CR0_PE, CR0_PG, CR4_PAE, EFER_LME
 from pvisor.machine.cmdline import cmdline_bytes
 from pvisor.machine.elf import ElfImage, Segment
 from pvisor.machine.memory import MIN_BYTES, PAGE_BYTES, GuestMemory, too_little
@@ -34,15 +36,6 @@ LOWEST_INFO = 0x1000
 """Below are the interrupt table and the BIOS data area."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Where a kernel is entered, and with what in EAX and EBX."""
-
-    rip: int
-    eax: int
-    ebx: int
-
-
 def load(
     image: ElfImage,
     memory: GuestMemory,
@@ -51,19 +44,22 @@ def load(
     *,
     cmdline: str,
     modules: Sequence[Module] = (),
+    entry: str = "auto",
 ) -> None:
-    """Put kernel and modules into memory, and the vCPU at the kernel's entry.
+    """Put kernel and modules into memory, and the vCPU at its entry by a boot protocol (kernel_file.ENTRIES).
 
     Raises GuestRefused for a kernel that cannot run here, UsageError for a command line that is too long,
     modules that do not fit and memory that is no PC's.
     """
     signature, _, _, features = wing.cpuid.leaf(1)
-    enter(image, memory, vcpu, signature, features, cmdline=cmdline, modules=modules)
+    tables = enter(image, memory, vcpu, signature, features, cmdline=cmdline, modules=modules, entry=entry)
     wing.segments.start()
     vcpu.set_cr0(wing.state.cr0)
     vcpu.set_cr4(wing.state.cr4)
     vcpu.rflags = 2
     vcpu.v.mirror_if = 1
+    if tables is not None:
+        _load_tables(wing, tables)
 
 
 def enter(
@@ -75,26 +71,54 @@ def enter(
     *,
     cmdline: str,
     modules: Sequence[Module],
-) -> None:
+    entry: str = "auto",
+) -> BootTables | None:
     """Fill the memory and set the registers of the entry; segments and control registers are the mode's work.
 
+    What it gives back is what they must be, where that is not flat 32-bit mode without tables.
     `cpu_signature`, `cpu_features`: EAX and EDX of CPUID.1, for the firmware's tables. Raises as `load`.
     """
     rsdp = firmware.install(memory, cpu_signature, cpu_features)
-    entry = place(image, memory, cmdline=cmdline, modules=modules, rsdp=rsdp)
-    vcpu.regs.gpr[RAX], vcpu.regs.gpr[RBX] = entry.eax, entry.ebx
-    vcpu.regs.rip = entry.rip
+    start = place(image, memory, cmdline=cmdline, modules=modules, rsdp=rsdp, entry=entry)
+    gpr = vcpu.regs.gpr
+    gpr[RAX], gpr[RBX], gpr[RSI] = start.eax, start.ebx, start.rsi
+    vcpu.regs.rip = start.rip
+    return start.tables
+
+
+def _load_tables(wing: FullWing, tables: BootTables) -> None:
+    """The steps of a boot loader: GDT, 64-bit mode if there are page tables, then the segments."""
+    state, segments, control = wing.state, wing.segments, wing.control
+    state.gdtr.base, state.gdtr.limit = tables.gdt, tables.gdt_limit
+    if tables.root:
+        control.write(4, CR4_PAE)
+        control.write(3, tables.root)
+        state.efer = EFER_LME
+        control.write_cr0(CR0_PE | CR0_ET | CR0_PG)
+    segments.load_code(tables.code, segments.descriptor(tables.code), 0)
+    for index in (SS, DS, ES, FS, GS):
+        segments.load(index, tables.data)
 
 
 def place(
-    image: ElfImage, memory: GuestMemory, *, cmdline: str, modules: Sequence[Module], rsdp: int
-) -> Entry:
+    image: ElfImage, memory: GuestMemory, *,
+    cmdline: str, modules: Sequence[Module], rsdp: int, entry: str = "auto",
+) -> Entry:  # fmt: skip
     """Put the kernel, its modules and what it is told into memory. Raises as `load` does."""
-    check_memory(image, memory.size_bytes)
-    words = cmdline_bytes(cmdline, CMDLINE_MAX)
+    check_memory(image, memory.size_bytes, entry)
+    protocol = protocol_of(image, entry)
     memory_map = firmware.memory_map(memory.size_bytes)
     ram = Ram((r.start, r.start + r.n_bytes) for r in memory_map if r.type == E820_RAM)
-    header = multiboot_header(image)
+    if isinstance(image, LinuxImage) and protocol != "multiboot":
+        words = cmdline_bytes(cmdline, min(CMDLINE_MAX, image.header.cmdline_size))
+        _put_kernel(image, image.loaded, memory, ram)
+        linux = linux_boot.place(
+            image, memory, ram, memory_map,
+            cmdline=words, modules=modules, rsdp=rsdp, is_64bit=protocol == "linux64",
+        )  # fmt: skip
+        return _with_room(image, linux)
+    words = cmdline_bytes(cmdline, CMDLINE_MAX)
+    header = multiboot_header(image, entry)
     if header is not None:
         kernel = multiboot.kernel_of(image, header)
         end = _put_kernel(image, kernel.segments, memory, ram)
@@ -103,28 +127,29 @@ def place(
         ]
         string = multiboot.kernel_string(image, words)
         info = multiboot.write_info(memory, ram, memory_map, string, placed)
-        entry, eax = kernel.entry, multiboot.BOOT_MAGIC
+        rip, eax = kernel.entry, multiboot.BOOT_MAGIC
     else:
-        entry, eax = pvh_entry(image), 0
+        rip, eax = pvh_entry(image), 0
         _put_kernel(image, image.segments, memory, ram)
         placed = [
             (_put_module(module, memory, ram.highest(len(module.data), MIB)), module) for module in modules
         ]
         info = _write_start_info(memory, ram, memory_map, words, placed, rsdp)
-    if info is None:
+    return _with_room(image, None if info is None else Entry(rip, eax, info))
+
+
+def _with_room(image: ElfImage, entry: Entry | None) -> Entry:
+    if entry is None:
         raise GuestRefused(f"{image.path}: leaves no room in memory for what it is told at its start")
-    return Entry(entry, eax, info)
+    return entry
 
 
-def check_memory(image: ElfImage, memory_bytes: int) -> None:
+def check_memory(image: ElfImage, memory_bytes: int, entry: str = "auto") -> None:
     """Refuse a domain that has too little memory for the kernel, saying how much it takes.
 
     Raises GuestRefused for what is no PC kernel, too.
     """
-    header = multiboot_header(image)
-    if header is None:
-        pvh_entry(image)
-    segments = image.segments if header is None else multiboot.kernel_of(image, header).segments
+    segments = loaded_segments(image, entry)
     last = max((s.paddr + s.memory_bytes for s in segments if s.memory_bytes), default=0)
     end = last + PAGE_BYTES - 1 & -PAGE_BYTES
     if end <= firmware.ram_end(memory_bytes) and memory_bytes >= MIN_BYTES:

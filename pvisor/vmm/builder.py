@@ -105,8 +105,8 @@ def mode_of(image: ElfImage, asked: str) -> str:
         return "full"
     refuse_multiboot2(image)
     raise GuestRefused(
-        f"{image.path}: neither a PC kernel (PVH note, or Multiboot 1 header) nor a paravirtual one "
-        "(pvisor note); `pvisor build` makes both"
+        f"{image.path}: neither a PC kernel (PVH note, Multiboot 1 header, Linux bzImage) nor a paravirtual "
+        "one (pvisor note); `pvisor build` makes both"
     )
 
 
@@ -118,10 +118,10 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     """
     if config.tier not in TIERS or config.transport not in TRANSPORTS:
         raise UsageError(f"no such tier or transport: {config.tier}, {config.transport}")
-    image = read_image(config.kernel)
+    image = read_image(config.kernel, config.entry)
     mode = mode_of(image, config.mode)
     _check_remedy(config.remedy, mode)
-    _check_memory(image, mode, config.memory_bytes)
+    _check_memory(image, mode, config)
     if not 1 <= config.n_vcpus <= (MAX_VCPUS if mode == "para" else 1):
         raise UsageError(
             f"{config.n_vcpus} virtual CPUs: a domain in mode {mode} has "
@@ -162,14 +162,17 @@ def _share_budget(machine: Machine, max_insns: int) -> None:
     machine.on_turn = begin
 
 
-def _check_memory(image: ElfImage, mode: str, memory_bytes: int) -> None:
+def _check_memory(image: ElfImage, mode: str, config: DomainConfig) -> None:
     """Refuse too little memory for what is a kernel of this mode, before any other size is asked for."""
+    memory_bytes = config.memory_bytes
+    if mode == "para" and config.entry != "auto":
+        raise UsageError(f"--entry {config.entry}: for PC kernels; one in mode para has a single entry")
     if mode == "para" and abi_note(image) is not None:
         check_para_memory(image, memory_bytes)
     elif mode != "para" and is_pc_kernel(image):
         from pvisor.full.start import check_memory
 
-        check_memory(image, memory_bytes)
+        check_memory(image, memory_bytes, config.entry)
 
 
 def _check_remedy(remedy: str | None, mode: str) -> None:
@@ -227,7 +230,10 @@ def build_pc(parts: Parts, *, has_pc_io: bool = True) -> tuple[Machine, FullWing
     domain = domain_of(parts, wing)
     board = _attach_devices(parts, domain, vcpu, ioports, mmio, has_pc_io=has_pc_io)
     wing.interrupt_source = wing.msrs.apic = wing.control.task_priority = board.apic
-    start.load(parts.image, parts.memory, vcpu, wing, cmdline=parts.config.cmdline, modules=_modules(parts))
+    start.load(
+        parts.image, parts.memory, vcpu, wing,
+        cmdline=parts.config.cmdline, modules=_modules(parts), entry=parts.config.entry,
+    )  # fmt: skip
     return Machine(domain, [vcpu], parts.image, ioports, mmio, board.screen), wing, board.apic
 
 
@@ -245,10 +251,12 @@ def _build_emu(parts: Parts) -> Machine:
     wing.interrupt_source = wing.apic = board.apic
     vcpu.map_devices(mmio, parts.memory.size_bytes)
     signature, _, _, features = wing.cpuid.leaf(1)
-    start.enter(
+    tables = start.enter(
         parts.image, parts.memory, vcpu, signature, features,
-        cmdline=parts.config.cmdline, modules=_modules(parts),
+        cmdline=parts.config.cmdline, modules=_modules(parts), entry=parts.config.entry,
     )  # fmt: skip
+    if tables is not None:
+        vcpu.load_tables(tables)
     return Machine(domain, [vcpu], parts.image, ioports, mmio, board.screen)
 
 

@@ -81,6 +81,8 @@ class DomainConfig:
     """Of a Hypervisor with threads: domains of one group share a physical CPU."""
     network: str = ""
     """With `net`: the name of the switch that its card is plugged into, of those of a Hypervisor."""
+    entry: str = "auto"
+    """The boot protocol by which a PC kernel is entered (full/kernel_file.py, ENTRIES)."""
 
     def __post_init__(self) -> None:
         """Make paths of texts."""

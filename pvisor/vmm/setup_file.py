@@ -15,6 +15,7 @@
     weight = 256                       # its share of the CPU
     cap = 0                            # the most of it, in percent; 0: no limit
     cmdline = ""
+    entry = "auto"                     # auto, pvh, multiboot, linux32, linux64
     initrd = "initrd.gz"               # PC kernels: boot modules
     modules = ["FILE", "FILE=ARGS"]
     disks = ["disk.img", "other.img,ro"]
@@ -41,6 +42,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pvisor.errors import UsageError
+from pvisor.full.kernel_file import ENTRIES
 from pvisor.machine.memory import PAGE_BYTES
 from pvisor.machine.modules import ModuleFile
 from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, DiskConfig, DomainConfig
@@ -297,6 +299,7 @@ def _domain(table: _Table) -> DomainSetup:
         kernel, name=table.name, network=network, net=bool(network), initrd=table.file("initrd"),
         group=table.take("group", "", _text, "a name"),
         seed=table.take("seed", 0, _whole(0, (1 << 63) - 1), "a whole number from 0"),
+        entry=table.take("entry", "auto", _one_of(ENTRIES), ", ".join(ENTRIES)),
         mode=table.take("mode", "auto", _one_of(MODES), ", ".join(MODES)),
         memory_bytes=table.take("memory", 64 << 20, _size, "a size, as 64M"),
         n_vcpus=table.take("vcpus", 1, _whole(1, 16), "1 to 16"),

@@ -43,6 +43,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rich": ("pvisor/cli/",),
     "click": ("pvisor/cli/",),
     "elftools": ("pvisor/machine/elf.py",),
+    "lz4": ("pvisor/full/linux_payload.py",),
+    "zstandard": ("pvisor/full/linux_payload.py",),
     "capstone": ("pvisor/cpu/decode.py",),
     "setuptools": ("pvisor/build_backend.py",),
 }

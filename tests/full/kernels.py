@@ -6,9 +6,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from pvisor.cpu.entry import Entry
 from pvisor.full import start
 from pvisor.full.kernel_file import read_image
-from pvisor.full.start import Entry
 from pvisor.machine.memory import GuestMemory
 from pvisor.machine.modules import Module
 from tests.machine.elf_bytes import ET_EXEC, I386, PT_LOAD, PT_NOTE, Elf, Part, note

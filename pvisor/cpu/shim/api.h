@@ -107,6 +107,7 @@ int pv_unmap_grant(pv_grants *g, uint32_t slot);
 int pv_emulation_self_test(char *error, size_t error_size);
 pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner);
 int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes);
+int pv_enter_long_mode(pv_vcpu *v); /* CR3 is set; then come the segments */
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit);
 uint32_t pv_tsc_aux(pv_vcpu *v);
 void pv_inject(pv_vcpu *v, uint32_t vector);

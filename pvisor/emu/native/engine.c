@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-enum { MSR_EFER = 0xc0000080u, MSR_TSC_AUX = 0xc0000103u, CR0_PE = 1, CR0_ET = 1 << 4, HLT = 0xf4, VECTOR_NMI = 2 };
+enum { MSR_EFER = 0xc0000080u, MSR_TSC_AUX = 0xc0000103u, EFER_LME = 1 << 8 };
+enum { CR0_PE = 1, CR0_ET = 1 << 4, CR4_PAE = 1 << 5, HLT = 0xf4, VECTOR_NMI = 2 };
 #define WRITE_BACK 0x0606060606060606ull
 
 /* 32-bit protected mode, flat, no paging. Unicorn opens its CPU in long mode, which clearing CR0.PG leaves. */
@@ -133,6 +134,15 @@ int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes)
     return unicorn.mmio_map(e->uc, base, n_bytes, lane_mmio_read, range, lane_mmio_write, range) ||
            unicorn.hook_add(e->uc, &hook, UC_HOOK_MEM_FETCH_PROT, (void *)lane_on_device_fetch, e, base,
                             base + n_bytes - 1);
+}
+
+int pv_enter_long_mode(pv_vcpu *v)
+{
+    struct engine *e = (struct engine *)v;
+    uint64_t cr4 = CR4_PAE, cr0 = CR0_PE | CR0_ET | 1u << CR0_PG_SHIFT;
+    uc_x86_msr efer = {MSR_EFER, EFER_LME};
+    return write_register(e, UC_X86_REG_CR4, &cr4) || write_register(e, UC_X86_REG_MSR, &efer) ||
+           write_register(e, UC_X86_REG_CR0, &cr0);
 }
 
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit)
