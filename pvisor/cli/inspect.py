@@ -16,8 +16,10 @@ from pvisor.abi import constants
 from pvisor.abi.features import FEATURES
 from pvisor.cli.files import OutputFile, output_file
 from pvisor.cli.params import FILE
+from pvisor.errors import GuestRefused
 from pvisor.full import multiboot
-from pvisor.full.kernel_file import PVH_NOTE, multiboot_header, read_image
+from pvisor.full.kernel_file import PVH_NOTE, is_pc_kernel, loaded_segments, multiboot_header, read_image
+from pvisor.full.linux_boot import ENTRY_64, LinuxImage
 from pvisor.machine.elf import ElfImage, Note, RawImage
 from pvisor.observe.sensitive import Finding, Survey, survey
 from pvisor.para.start import PARA_NOTE, PC_NOTE, abi_note
@@ -47,6 +49,8 @@ def inspect(elf: Path, sensitive: bool, json_file: Path | None) -> None:
     image = read_image(elf)
     console = Console(highlight=False)
     if sensitive:
+        if isinstance(image, LinuxImage):
+            raise GuestRefused(f"{elf}: a bzImage does not say what in it is code; give the vmlinux in it")
         with output_file("--json", json_file, elf) as output:
             _show_sensitive(console, image, survey(image), output)
         return
@@ -118,11 +122,17 @@ def _facts(image: ElfImage) -> list[tuple[str, str]]:
     return [
         ("file", str(image.path)),
         ("kind", _kind(image)),
-        ("format", "plain bytes" if isinstance(image, RawImage) else f"ELF{image.bits}, x86"),
+        ("format", _format(image)),
         ("entry", f"{address:#x}" + (f"  {name.removesuffix('+0x0')}" if name else "")),
         ("symbols", f"{len(image.functions)} functions" if image.functions else "none"),
         ("source lines", "yes" if line else "none"),
     ]
+
+
+def _format(image: ElfImage) -> str:
+    if isinstance(image, LinuxImage) and image.header.kernel_version:
+        return f"plain bytes: {image.header.kernel_version}"
+    return "plain bytes" if isinstance(image, RawImage) else f"ELF{image.bits}, x86"
 
 
 def _entry(image: ElfImage) -> int:
@@ -132,6 +142,8 @@ def _entry(image: ElfImage) -> int:
     header = multiboot_header(image)
     if header is not None:
         return multiboot.kernel_of(image, header).entry
+    if isinstance(image, LinuxImage):
+        return image.load_address + (ENTRY_64 if image.header.has_64bit_entry else 0)
     note = image.note(*PVH_NOTE)
     return int.from_bytes(note.desc, "little") if note is not None else image.entry
 
@@ -141,6 +153,8 @@ def _kind(image: ElfImage) -> str:
     if abi_note(image) is not None:
         return "paravirtual kernel (mode para)"
     mode = "full" if abi_note(image, PC_NOTE) is None else "hybrid"
+    if isinstance(image, LinuxImage):
+        return f"Linux bzImage, boot protocol {image.header.protocol}, {image.bits}-bit entry (mode {mode})"
     if multiboot_header(image) is not None:
         return f"PC kernel, started by Multiboot (mode {mode})"
     if image.note(*PVH_NOTE) is not None:
@@ -153,8 +167,8 @@ def _segments(image: ElfImage) -> Table:
     table.add_column("rights")
     for heading in ("virtual", "physical", "in file", "in memory"):
         table.add_column(heading, justify="right")
-    header = multiboot_header(image) if abi_note(image) is None else None
-    for s in image.segments if header is None else multiboot.kernel_of(image, header).segments:
+    is_loaded_by_header = abi_note(image) is None and is_pc_kernel(image)
+    for s in loaded_segments(image) if is_loaded_by_header else image.segments:
         table.add_row(s.flag_text, f"{s.vaddr:#x}", f"{s.paddr:#x}", f"{len(s.data)}", f"{s.memory_bytes}")
     return table
 

@@ -45,6 +45,7 @@ def test_everything(tmp_path: Path) -> None:
         weight = 65535
         cap = 100
         cmdline = "a b"
+        entry = "linux32"
         initrd = "initrd.gz"
         modules = ["one", "two=with arguments=x"]
         disks = ["disk.img", "other.img,ro"]
@@ -68,7 +69,7 @@ def test_everything(tmp_path: Path) -> None:
             Path("/abs/server.elf"), "full", 1 << 30, "a b", tmp_path / "initrd.gz",
             (ModuleFile(tmp_path / "one", ""), ModuleFile(tmp_path / "two", "with arguments=x")),
             "python", "int", 1, 2.0, name="server", net=True, network="lan", n_vcpus=2, weight=65535,
-            cap_percent=100, seed=7, group="g",
+            cap_percent=100, seed=7, group="g", entry="linux32",
             disks=(DiskConfig(tmp_path / "disk.img"), DiskConfig(tmp_path / "other.img", read_only=True)),
         ),
         tmp_path / "server.log",
@@ -154,6 +155,7 @@ WRONG_VALUES = {
     "weight": ("0", "65536", "-1", "2.5", '"1"', "false"),
     "cap": ("-1", "101", '"10%"'),
     "cmdline": ("5", "[]", "true", '"a\\u0000b"'),
+    "entry": ('"linux"', "1", '""'),
     "initrd": ('""', "1", "[]", '"a\\u0000"'),
     "modules": ('"one"', "[1]", '[""]', '["=x"]', "{}", '[["a"]]'),
     "disks": ('"disk.img"', "[1]", '[""]', '[",ro"]', '["a\\u0000b"]'),
