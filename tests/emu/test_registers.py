@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,41 @@ def test_an_apic_that_is_moved_over_ram_is_named(tmp_path: Path) -> None:
 
 
 def test_time_by_msr(tmp_path: Path) -> None:
-    body = """
+    assert said(TIME, 32, tmp_path) == TIME_SAID
+
+
+def test_the_time_stamp_counter_in_both_tiers(tmp_path: Path) -> None:
+    """RDTSC and RDTSCP natively and in Python: the same words, exits and times."""
+    body = TIME + """
+    uint32_t number = 77;
+    __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(number));
+    show("RDTSCP", high), show("of processor", number);
+    __asm__ volatile("rdtsc; mov %%eax, %0; rdtsc; sub %0, %%eax; mov %%eax, %0"
+                     : "=&r"(low) : : "eax", "edx");
+    show("one after another", low);
+    """
+    text = f"int main(void)\n{{\nword a;\n(void)a;\n{body}\nreturn 0;\n}}\n"
+    elf = build_text(text, 64, tmp_path)
+
+    def facts(**settings: Any) -> tuple[object, ...]:
+        records: list[tuple[object, ...]] = []
+
+        def keep(batch: Any) -> None:
+            records.extend((x.virtual_ns, x.rip, x.reason, x.result, *list(x.ops)[: x.n_ops]) for x in batch)
+
+        result = run_domain(DomainConfig(elf, "emu", max_insns=1_000_000, **settings), trace=keep)
+        count = result.exits["rdtsc"]
+        assert (count.count, count.native) == (4, 0 if settings else 4)
+        return records, result.output, result.n_instructions, result.ending
+
+    native = facts()
+    assert native[1] == "\n".join(
+        [*TIME_SAID, "RDTSCP: 0x40000", "of processor: 0x0", "one after another: 0x2", ""]
+    ).encode()
+    assert facts(tier="python") == facts(without_natives=("rdtsc",)) == native
+
+
+TIME = """
     uint32_t low, high;
     wrmsr(0x3b, 1ull << 40);
     show("TSC_ADJUST", rdmsr(0x3b));
@@ -52,11 +87,10 @@ def test_time_by_msr(tmp_path: Path) -> None:
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
     show("RDTSC", high);
     show("TSC_ADJUST moved with it", rdmsr(0x3b) >> 20);
-    """
-    assert said(body, 32, tmp_path) == [
-        "TSC_ADJUST: 0x10000000000", "TSC: 0x100000", "RDTSC: 0x40000",
-        "TSC_ADJUST moved with it: 0x3fffffff",
-    ]  # fmt: skip
+"""
+TIME_SAID = [
+    "TSC_ADJUST: 0x10000000000", "TSC: 0x100000", "RDTSC: 0x40000", "TSC_ADJUST moved with it: 0x3fffffff",
+]  # fmt: skip
 
 
 def test_the_task_priority(tmp_path: Path) -> None:
@@ -112,17 +146,14 @@ int main(void)
 @pytest.mark.parametrize("tier", ["native", "python"])
 @pytest.mark.parametrize("mode", ["emu", "full"])
 def test_rdtscp_tells_the_number_that_the_kernel_has_set(tmp_path: Path, mode: str, tier: str) -> None:
-    text = """
-int main(void)
-{
+    body = """
     uint32_t before, after, high, number;
-    __asm__ volatile("wrmsr" : : "c"(0xc0000103), "a"(0x1234), "d"(0));
+    wrmsr(0xc0000103, 0x1234);
     __asm__ volatile("rdtsc" : "=a"(before), "=d"(high));
     __asm__ volatile("rdtscp" : "=a"(after), "=d"(high), "=c"(number));
     show("number", number);
     show("later", after > before);
-    return 0;
-}
-"""
+    """
+    text = f"int main(void)\n{{\n{body}\nreturn 0;\n}}\n"
     config = DomainConfig(build_text(text, 64, tmp_path), mode, max_insns=1_000_000, tier=tier)
     assert run_domain(config).output == b"number: 0x1234\nlater: 0x1\n"
