@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from pvisor.cli.params import FILE, date, disk, domain_options, module
 from pvisor.domain.outcome import EndedBy
 from pvisor.errors import GuestRefused
 from pvisor.full.kernel_file import ENTRIES
+from pvisor.machine.clock import DEFAULT_EPOCH_S
 from pvisor.machine.modules import ModuleFile
 from pvisor.observe.stats import Json, refused_stats, stats_of
 from pvisor.vmm.config import MODES, TRANSPORTS, DiskConfig, DomainConfig, RunResult
@@ -75,10 +77,13 @@ if TYPE_CHECKING:
     "--epoch",
     "epoch_s",
     type=date,
-    default="2026-01-01T00:00:00Z",
-    show_default=True,
     metavar="DATE",
-    help="The date of the guest's clock at its start.",
+    help="The date of the guest's clock at its start: 2026-01-01 without it, with --realtime the host's.",
+)
+@click.option(
+    "--realtime",
+    is_flag=True,
+    help="Let the guest's time go with the host's clock; such a run does not repeat.",
 )
 @click.option(
     "--seed",
@@ -110,6 +115,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Full: stdin is the keyboard and stdout the screen (25 lines of text); what the guest sends to its "
     "serial port goes to stderr.",
+)
+@click.option(
+    "--all-keys",
+    is_flag=True,
+    help="On a terminal each key is the guest's, Ctrl-C too. Ctrl-A x ends the run, Ctrl-A a is its Ctrl-A.",
 )
 @click.option(
     "--stats",
@@ -144,12 +154,14 @@ def run(
     n_vcpus: int,
     transport: str,
     debug_abi: bool,
-    epoch_s: int,
+    epoch_s: int | None,
+    realtime: bool,
     seed: int,
     disks: tuple[DiskConfig, ...],
     net: bool,
     pcap_file: Path | None,
     screen: bool,
+    all_keys: bool,
     stats_file: Path | None,
     time_exits: bool,
     trace_file: Path | None,
@@ -170,12 +182,15 @@ def run(
         raise click.UsageError("--trace-host goes with --trace FILE", click.get_current_context())
     if pcap_file is not None and not net:
         raise click.UsageError("--pcap FILE goes with --net", click.get_current_context())
+    if epoch_s is None:
+        epoch_s = int(time.time()) if realtime else DEFAULT_EPOCH_S
     config = DomainConfig(
         kernel=guest, mode=mode, memory_bytes=memory_bytes, cmdline=cmdline, tier=tier, transport=transport,
         n_vcpus=n_vcpus,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
         disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen, seed=seed,
         entry=entry,
+        realtime=realtime,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None
@@ -186,7 +201,7 @@ def run(
         output_file("--pcap", pcap_file, guest, *images, stats, trace, host) as pcap,
     ):
         try:
-            result = _run(config, trace, host, pcap)
+            result = _run(config, trace, host, pcap, all_keys)
         except GuestRefused as refusal:
             _write_stats(stats, refused_stats(config, refusal))
             raise
@@ -195,7 +210,7 @@ def run(
 
 
 def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None,
-         pcap: OutputFile | None) -> RunResult:  # fmt: skip
+         pcap: OutputFile | None, all_keys: bool) -> RunResult:  # fmt: skip
     """Run with console and signals in place; afterwards say how it ended."""
     from pvisor.cli.terminal import console_input, keys_as_typed
     from pvisor.cpu.unicorn_engine import signals_kick
@@ -206,12 +221,13 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
     from pvisor.vmm.run import run_domain
 
     with signals_kick() as interrupted:
-        output, live = _outputs(config, interrupted)
+        output, live = _outputs(config, interrupted, all_keys)
         writer = _trace_writer(config, trace, host) if trace is not None else None
         capture = PcapWriter(pcap.write, WallClock(config.epoch_s)) if pcap is not None else None
-        with keys_as_typed(all_but_ctrl_c=config.screen):
+        keys = keys_as_typed(all_but_ctrl_c=config.screen, all_keys=all_keys)
+        with keys, console_input(all_keys=all_keys) as typed:
             result = run_domain(
-                config, ConsoleOutput((live or output).write, keep=False), console_input(),
+                config, ConsoleOutput((live or output).write, keep=False), typed,
                 trace=writer.write if writer is not None else None, interrupted=interrupted,
                 switch=Switch(capture.frame) if capture is not None else None, viewer=live,
             )  # fmt: skip
@@ -225,7 +241,9 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
     return result
 
 
-def _outputs(config: DomainConfig, interrupted: Callable[[], bool]) -> tuple[RawOutput, LiveScreen | None]:
+def _outputs(
+    config: DomainConfig, interrupted: Callable[[], bool], all_keys: bool
+) -> tuple[RawOutput, LiveScreen | None]:
     """Where the guest's console goes; and, instead of it, a terminal that shows screen and console."""
     from pvisor.cli.terminal import STDERR, STDOUT, RawOutput, is_terminal
 
@@ -235,7 +253,7 @@ def _outputs(config: DomainConfig, interrupted: Callable[[], bool]) -> tuple[Raw
     from pvisor.cli.screen import LiveScreen
 
     serial = None if is_terminal(STDERR) else output.write
-    return output, LiveScreen(config.kernel.name, serial)
+    return output, LiveScreen(config.kernel.name, serial, way_out="Ctrl-A x" if all_keys else "Ctrl-C")
 
 
 def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | None) -> TraceWriter:

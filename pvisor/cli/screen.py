@@ -27,7 +27,7 @@ MAX_WAITING = 1 << 16
 """Characters of the serial port that wait to be drawn at most; then the guest waits instead."""
 MAX_LINE = 4096
 """A line that is longer is shown in pieces."""
-WAY_OUT = "Ctrl-C ends the run"
+WAY_OUT = "Ctrl-C"
 TITLE_COLUMNS = 80
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
 """Control sequences (ECMA-48): a guest shall not move the cursor of a terminal that we draw on."""
@@ -37,10 +37,13 @@ class LiveScreen:
     """Draws on stdout, which is a terminal. Used as the `viewer` of a run, for one run.
 
     `write` takes what the serial port sends; `serial` gets that instead of the terminal, where it is given.
+    `way_out` is what the title says to end the run.
     """
 
-    def __init__(self, name: str, serial: Callable[[bytes], object] | None = None) -> None:
-        self._name = name
+    def __init__(
+        self, name: str, serial: Callable[[bytes], object] | None = None, *, way_out: str = WAY_OUT
+    ) -> None:
+        self._name, self._way_out = name, way_out
         self._serial = serial
         self._console = Console(highlight=False, markup=False, emoji=False, force_terminal=True)
         self._live = Live(
@@ -94,7 +97,8 @@ class LiveScreen:
             wanted = (picture, self._console.size)
             if wanted != self._drawn:
                 self._drawn = wanted
-                self._live.update(drawing(picture, self._name, self._console.height), refresh=True)
+                drawn = drawing(picture, self._name, self._console.height, self._way_out)
+                self._live.update(drawn, refresh=True)
 
     def _print_waiting(self, *, to_the_end: bool = False) -> None:
         """Put whole lines above the screen; at the end, the rest too."""
@@ -123,7 +127,7 @@ def harmless(line: str) -> str:
     return "".join(character for character in line if character.isprintable())
 
 
-def drawing(picture: Picture, name: str, height: int) -> Text:
+def drawing(picture: Picture, name: str, height: int, way_out: str = WAY_OUT) -> Text:
     """A picture for a terminal of this height. Where that has less than 25 lines, those around the cursor."""
     rows = picture.cells()
     first, last = 0, N_ROWS
@@ -133,7 +137,8 @@ def drawing(picture: Picture, name: str, height: int) -> Text:
         first = last - height
     drawn = Text(no_wrap=True, overflow="crop", end="")
     if height > N_ROWS:
-        drawn.append(f"── {name} ── {WAY_OUT} ".ljust(TITLE_COLUMNS, "─")[:TITLE_COLUMNS] + "\n", "dim")
+        title = f"── {name} ── {way_out} ends the run "
+        drawn.append(title.ljust(TITLE_COLUMNS, "─")[:TITLE_COLUMNS] + "\n", "dim")
     for number in range(first, last):
         at = picture.cursor.column if picture.cursor and picture.cursor.row == number else None
         _append_row(drawn, rows[number], at)

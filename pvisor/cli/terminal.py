@@ -62,20 +62,32 @@ def is_terminal(fd: int) -> bool:
     return stream is not None and os.isatty(fd) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
-def console_input() -> ConsoleInput:
-    """Stdin for the guest; nothing where the process was started without one."""
-    return HostInput(STDIN) if sys.stdin is not None else NoInput()
+@contextmanager
+def console_input(*, all_keys: bool = False) -> Iterator[ConsoleInput]:
+    """Stdin for the guest; nothing where the process was started without one.
+
+    With `all_keys`, a terminal of ours is filtered: Ctrl-A x ends the run (escape.py).
+    """
+    if sys.stdin is None:
+        yield NoInput()
+    elif all_keys and _is_our_terminal():
+        from pvisor.cli.escape import filtered_terminal
+
+        with filtered_terminal(STDIN) as input:
+            yield input
+    else:
+        yield HostInput(STDIN)
 
 
 @contextmanager
-def keys_as_typed(*, all_but_ctrl_c: bool = False) -> Iterator[None]:
+def keys_as_typed(*, all_but_ctrl_c: bool = False, all_keys: bool = False) -> Iterator[None]:
     """A terminal on stdin hands over each key at once and shows none itself; put back afterwards.
 
     Ctrl-C and Ctrl-Z keep their meaning. Ctrl-\\ would end pvisor without putting anything back, so it goes
-    to the guest; with `all_but_ctrl_c` so do Ctrl-Z, Ctrl-S, Ctrl-Q and Ctrl-V. Nothing is changed where
-    stdin is no terminal, or another job's.
+    to the guest; with `all_but_ctrl_c` so do Ctrl-Z, Ctrl-S, Ctrl-Q and Ctrl-V, with `all_keys` Ctrl-C as
+    well. Nothing is changed where stdin is no terminal, or another job's.
     """
-    if sys.stdin is None or not os.isatty(STDIN) or _is_in_background():
+    if not _is_our_terminal():
         yield
         return
     before = termios.tcgetattr(STDIN)
@@ -84,7 +96,9 @@ def keys_as_typed(*, all_but_ctrl_c: bool = False) -> Iterator[None]:
     typed[6][termios.VMIN], typed[6][termios.VTIME] = 1, 0
     nothing = os.fpathconf(STDIN, "PC_VDISABLE").to_bytes(1, "little")
     typed[6][termios.VQUIT] = nothing
-    if all_but_ctrl_c:
+    if all_keys:
+        typed[3] &= ~termios.ISIG
+    if all_but_ctrl_c or all_keys:
         typed[0] &= ~termios.IXON
         typed[3] &= ~termios.IEXTEN
         typed[6][termios.VSUSP] = nothing
@@ -93,6 +107,11 @@ def keys_as_typed(*, all_but_ctrl_c: bool = False) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
+
+
+def _is_our_terminal() -> bool:
+    """Is stdin a terminal, and ours to change?"""
+    return sys.stdin is not None and os.isatty(STDIN) and not _is_in_background()
 
 
 def _is_in_background() -> bool:

@@ -76,12 +76,12 @@ class HostInput:
 
     A file's or a pipe's bytes arrive at fixed virtual times, byte k at START_NS + k * BYTE_NS, so that runs
     repeat; the host is waited for where a pipe is slow. A pipe that stays silent for SILENCE_S, and a
-    terminal, are live: their bytes arrive when they are there.
+    terminal, are live: their bytes arrive when they are there. `is_live` says that a pipe is fed by one.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, is_live: bool = False) -> None:
         self._fd = fd
-        self.is_live = os.isatty(fd)
+        self.is_live = is_live or os.isatty(fd)
         self._buffer = bytearray()
         self._n_taken = 0
         self._at_end = False

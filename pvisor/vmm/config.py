@@ -56,6 +56,8 @@ class DomainConfig:
     """What its virtual CPUs may execute together."""
     timeout_s: float | None = None
     epoch_s: int = DEFAULT_EPOCH_S
+    realtime: bool = False
+    """Virtual time goes with the host's clock, so the run does not repeat."""
     seed: int = 0
     """What the random bytes of its entropy device begin with."""
     net: bool = False

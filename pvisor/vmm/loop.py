@@ -14,6 +14,7 @@ from pvisor.domain.outcome import (
     Ending,
 )
 from pvisor.vmm.credit import Account
+from pvisor.vmm.pace import Pace
 from pvisor.vmm.physical_cpu import IDLE, PhysicalCpu
 from pvisor.vmm.turn import BUDGET_USED
 from pvisor.vmm.waiting import MAX_DEADLINES_ASLEEP
@@ -26,7 +27,8 @@ class RunLoop:
     """Runs one domain to its end.
 
     `on_kick` says why a kick came: an Ending, or None to go on. `drain_trace` empties a full trace.
-    `is_viewed`: somebody looks at the guest's screen, so time that it sleeps passes for him too.
+    `is_viewed`: somebody looks at the guest's screen, so time that it sleeps passes for him too. `realtime`:
+    all its time passes as the host's does.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class RunLoop:
         on_kick: Callable[[], Ending | None],
         drain_trace: Callable[[], None],
         is_viewed: bool = False,
+        realtime: bool = False,
         on_turn: Callable[[int, int], object] = lambda vcpu_id, steal_ns: None,
     ) -> None:
         self._domain = domain
@@ -46,7 +49,8 @@ class RunLoop:
             domain, all_vcpus, Account(),
             on_kick=on_kick, drain_trace=lambda vcpu: drain_trace, on_turn=on_turn,
         )  # fmt: skip
-        self._member.is_viewed = is_viewed
+        self._member.is_viewed = is_viewed or realtime
+        self._realtime = realtime
 
     def run(self) -> Ending:
         """Run until the domain ends; it may be run again when its ending has been taken back.
@@ -56,7 +60,12 @@ class RunLoop:
         if self._member not in self._cpu.members:
             self._cpu.admit(self._member)
         try:
-            self._cpu.run()
+            if self._realtime:
+                pace = Pace(self._cpu)
+                while self._domain.ending is None:
+                    pace.step()
+            else:
+                self._cpu.run()
         finally:
             self._domain.console.flush()
         assert self._domain.ending is not None

@@ -310,6 +310,13 @@ class PhysicalCpu:
         for member in self.members:
             member.catch_up()
 
+    def set_forward(self, by_ns: int) -> None:
+        """Between two calls of `run`: it is later by so much, for a vCPU in the midst of its turn as well."""
+        if self.current is None:
+            self.advance(self._now_ns + by_ns)
+        else:
+            self.current.vcpu.skip_to(self.now() + by_ns)
+
     def wake(self, runner: Runner) -> None:
         """A blocked vCPU goes on."""
         if runner.state is not VcpuState.BLOCKED:

@@ -71,7 +71,7 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         vcpu.start_trace()
     is_viewed = viewer is not None and machine.screen is not None
     loop = RunLoop(machine.domain, machine.vcpus, on_kick=on_kick, drain_trace=drain, is_viewed=is_viewed,
-                   on_turn=machine.on_turn)  # fmt: skip
+                   realtime=config.realtime, on_turn=machine.on_turn)  # fmt: skip
     timer = _start_timer(machine.vcpus, config.timeout_s, time_is_over)
     if interrupted():
         machine.vcpu.kick()  # a signal that came before there was a vCPU to kick

@@ -12,9 +12,9 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.cli.support import command, environment
 
@@ -45,12 +45,16 @@ class Terminal:
             assert time.monotonic() < deadline, self.text
             self._read(0.1)
 
-    def wait_for_keys_as_typed(self) -> None:
-        """Wait until the guest gets the keys."""
+    def read_until_mode(self, is_right: Callable[[list[Any]], object]) -> None:
+        """Wait until the terminal's attributes are as they shall be."""
         deadline = time.monotonic() + 30
-        while termios.tcgetattr(self.slave)[LFLAG] & (termios.ECHO | termios.ICANON):
+        while not is_right(termios.tcgetattr(self.slave)):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+    def wait_for_keys_as_typed(self) -> None:
+        """Wait until the guest gets the keys."""
+        self.read_until_mode(lambda mode: not mode[LFLAG] & (termios.ECHO | termios.ICANON))
         assert termios.tcgetattr(self.slave)[LFLAG] & termios.ISIG
 
     def wait(self) -> int:

@@ -33,6 +33,11 @@ def test_a_title_where_there_is_room(height: int) -> None:
     assert title.startswith("── kernel.elf ── Ctrl-C ends the run ─") and len(title) == 80
 
 
+def test_the_title_says_what_ends_the_run() -> None:
+    drawn = drawing(picture(), "kernel.elf", 40, "Ctrl-A x").plain
+    assert drawn.startswith("── kernel.elf ── Ctrl-A x ends the run ─")
+
+
 def test_a_long_name_is_cut() -> None:
     assert len(drawing(picture(), "k" * 300, 30).plain.split("\n")[0]) == 80
 
