@@ -12,7 +12,7 @@ BUILD_INPUTS := pyproject.toml setup.py pvisor/build_backend.py pvisor/build_zig
 	$(wildcard pvisor/cpu/shim/*.py pvisor/cpu/shim/*.[ch] pvisor/cpu/shim/*.cdef) \
 	$(wildcard pvisor/full/native/*.[ch] pvisor/para/native/*.[ch])
 
-.PHONY: help demo install dev test check lint gen bench clean
+.PHONY: help demo install dev test check check-linux lint gen bench clean
 .DEFAULT_GOAL := install
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo "make demo    build the hello demo for both modes, run it, and compare what it cost"
 	@echo "make test    all tests"
 	@echo "make check   what CI runs: generated files fresh, lint, types, all tests"
+	@echo "make check-linux"
+	@echo "             Debian's kernel in many settings; fetches packages of Debian, takes long"
 	@echo "make lint    ruff and mypy"
 	@echo "make gen     rewrite the files generated from the ABI table"
 	@echo "make bench   what an exit costs here, beside its floor"
@@ -44,6 +46,9 @@ check: dev
 	@$(BIN)/python -m pvisor.abi --check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test
+
+check-linux: dev
+	@$(BIN)/python -m pytest -m linux_matrix tests/linux
 
 lint: dev
 	@$(BIN)/ruff check .

@@ -23,6 +23,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"{program} is not installed")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the matrix of Linux boots, unless a -m names it: it takes the better part of an hour."""
+    if "linux_matrix" in str(config.getoption("markexpr")):
+        return
+    matrix = [item for item in items if item.get_closest_marker("linux_matrix") is not None]
+    if matrix:
+        items[:] = [item for item in items if item not in matrix]
+        config.hook.pytest_deselected(items=matrix)
+
+
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     """The checkout that these tests belong to."""
