@@ -30,6 +30,42 @@ class Records:
         """Forget the records."""
         lib.pv_trace_clear(self.v)
 
+    def mark(self, low: int, high: int, *, user_only: bool = False) -> int:
+        """Be kicked before the first block in [low, high], or the first of user code there; the mark's index.
+
+        Raises PvisorError when too many marks wait. One that is set after code of its range has run may be
+        missed.
+        """
+        index = int(lib.pv_mark(self.v, low, high, user_only))
+        if index < 0:
+            raise PvisorError("too many marks wait in the guest's code")
+        return index
+
+    def marks_met(self) -> int:
+        """The marks met since the last call, as bits by their indices."""
+        return int(lib.pv_marks_met(self.v))
+
+    def start_places(self) -> None:
+        """Count exits by place from now on. All exits are timed then (`time_exits`)."""
+        if lib.pv_places_start(self.v):
+            raise PvisorError("no memory to count exits by place")
+
+    def places(self) -> tuple[dict[tuple[int, int], int], int]:
+        """Exits by (linear address, reason) since `start_places`; and those that found no room."""
+        n_elsewhere = ffi.new("uint64_t *")
+        rows = lib.pv_places(self.v, n_elsewhere)
+        if rows == ffi.NULL:
+            return {}, 0
+        table = ffi.unpack(rows, lib.PV_PLACES)
+        found = {(int(row.address), int(row.reason)): int(row.count) for row in table if row.count}
+        return found, int(n_elsewhere[0])
+
+    @property
+    def space_switches(self) -> tuple[int, int]:
+        """Mode full: loads of CR3 that changed the address space, and those to one that had to be rebuilt."""
+        n_stale = ffi.new("uint64_t *")
+        return int(lib.pv_shadow_switches(self.v, n_stale)), int(n_stale[0])
+
     def watch_operation(self, address: int) -> bool:
         """Count the calls of the guest function at this address; False when there are too many."""
         return bool(lib.pv_operation_add(self.v, address) >= 0)

@@ -109,6 +109,14 @@ class EmulatedVcpu(UnicornVcpu):
         """IA32_TSC_AUX, which the engine keeps."""
         return int(lib.pv_tsc_aux(self.v))
 
+    @property
+    def control(self) -> tuple[int, int, int, int, int]:
+        """CR0, CR2, CR3, CR4 and EFER."""
+        values = ffi.new("uint64_t[5]")
+        lib.pv_get_control(self.v, values)
+        cr0, cr2, cr3, cr4, efer = (int(value) for value in values)
+        return cr0, cr2, cr3, cr4, efer
+
     def exception_chain(self) -> list[tuple[int, int, int]]:
         """(vector, error code, CR2) of the last exception and of those met while it was delivered."""
         vector, error, cr2 = ffi.new("uint32_t *"), ffi.new("uint32_t *"), ffi.new("uint64_t *")

@@ -110,6 +110,7 @@ int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes);
 int pv_enter_long_mode(pv_vcpu *v); /* CR3 is set; then come the segments */
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit);
 uint32_t pv_tsc_aux(pv_vcpu *v);
+void pv_get_control(pv_vcpu *v, uint64_t control[5]); /* CR0, CR2, CR3, CR4, EFER */
 void pv_inject(pv_vcpu *v, uint32_t vector);
 void pv_inject_nmi(pv_vcpu *v);
 uint32_t pv_exception_chain(pv_vcpu *v, uint32_t index, uint32_t *vector, uint32_t *error_code, uint64_t *cr2);
@@ -128,6 +129,20 @@ void pv_trace_clear(pv_vcpu *v);
 int pv_operation_add(pv_vcpu *v, uint64_t address);
 const pv_operation *pv_operation_get(pv_vcpu *v, uint32_t index);
 void pv_operations_finish(pv_vcpu *v);
+
+/*
+ * Marks (marks.c): pv_run stops for a kick before the first block of [low, high], of user code alone if so wished. The
+ * mark's index, or -1: there are too many. `met` gives those met since the last call as bits; each is met once.
+ */
+int pv_mark(pv_vcpu *v, uint64_t low, uint64_t high, int user_only);
+uint32_t pv_marks_met(pv_vcpu *v);
+
+/* Exits by place from now on: 0, or -1 without memory; then PV_PLACES rows, and what found no room among them. */
+int pv_places_start(pv_vcpu *v);
+const pv_place *pv_places(pv_vcpu *v, uint64_t *n_elsewhere);
+
+/* Loads of CR3 by which the guest has changed its address space (shadow.c), and those of them that lost a shadow. */
+uint64_t pv_shadow_switches(pv_vcpu *v, uint64_t *n_stale);
 
 /*
  * The guest's breakpoints (debug.c). Before the instruction at addresses[i] comes an exit (EXCEPTION, vector 1), for

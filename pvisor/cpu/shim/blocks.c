@@ -55,6 +55,8 @@ struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
     unicorn.ctl(e->uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &block);
     *slot = (struct slot){e->block_key, {size, block.icount}};
     hide_changing(e, slot, address);
+    if (unlikely(e->marks_set))
+        meet_marks(e, address);
     if (unlikely(e->n_operations) && begins_or_ends_operation(e, address)) {
         slot->extent.bytes = 0; /* never found again: a probed block comes here every time */
         follow_operation(e, address);

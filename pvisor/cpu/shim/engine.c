@@ -140,6 +140,7 @@ void pv_close(pv_vcpu *v)
     close_engine(e);
     close_lane(e);
     free(e->records);
+    free(e->places);
     free(e);
 }
 

@@ -43,6 +43,7 @@ struct tail {              /* instructions before `rip` in the block at `address
 #define N_LOOPS 256u
 #define N_USER_IOS 256u
 #define N_OPEN_OPERATIONS 32u
+#define N_MARKS 8u
 #define N_RECORDS 65536u
 #define RECORD_SLACK 8192u     /* a block, of two pages at most, cannot make more exits inside hooks than it has bytes */
 
@@ -81,6 +82,11 @@ struct debug {                 /* the guest's breakpoints (debug.c) */
     uint64_t repeating, repeating_at;  /* where RF was set at a repeated instruction, and the count of its next round */
     uint64_t pages[4];         /* open to one instruction */
     uint32_t n_pages;
+};
+
+struct mark {                  /* the first block there is waited for (marks.c) */
+    uint64_t low, high;
+    bool user_only;
 };
 
 struct engine {
@@ -142,5 +148,10 @@ struct engine {
     struct open_operation open_operations[N_OPEN_OPERATIONS];
     uint32_t n_open_operations;
     struct debug debug;
+
+    struct mark marks[N_MARKS];
+    uint32_t marks_set, marks_met; /* by index, as bits: waited for; met, and not told yet */
+    pv_place *places;          /* NULL: nobody asks (places.c) */
+    uint64_t n_elsewhere;
 };
 #endif

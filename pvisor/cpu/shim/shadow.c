@@ -279,10 +279,19 @@ void pv_shadow_switch(pv_vcpu *v, uint64_t key)
     struct shadow *s = e->shadow;
     struct root *root = root_for(e, key);
     bool same = root == &s->roots[s->current] && v->cr3 == root->table;
+    s->n_switches += root != &s->roots[s->current];
+    s->n_stale += root->stale;
     root->last_used = ++s->clock;
     s->current = (uint32_t)(root - s->roots);
     if (drop_stale(e, root) || !same)
         shadow_load_root(e);
+}
+
+uint64_t pv_shadow_switches(pv_vcpu *v, uint64_t *n_stale)
+{
+    const struct shadow *s = ((struct engine *)v)->shadow;
+    *n_stale = s ? s->n_stale : 0;
+    return s ? s->n_switches : 0;
 }
 
 void pv_shadow_drop_all(pv_vcpu *v)

@@ -70,6 +70,7 @@ struct shadow {
     struct root roots[N_ROOTS];
     uint32_t current;
     uint64_t clock;
+    uint64_t n_switches, n_stale; /* changes of address space; of those, to one whose tables had changed */
 
     uint32_t first_table, n_tables, n_tables_used, free_table; /* indices of the hypervisor's frames */
     uint32_t *next_table;

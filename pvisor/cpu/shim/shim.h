@@ -258,7 +258,7 @@ static inline void end_window_step(struct engine *e)
         end_step(e);
 }
 
-/* --- exits.c, intercepts.c, run.c, trace.c, operations.c, decode.c, signals.c */
+/* --- exits.c, intercepts.c, run.c, trace.c, operations.c, marks.c, places.c, decode.c, signals.c */
 uint32_t classify(const uint8_t *op, uint32_t n, bool mode64);
 bool is_prefix(uint8_t byte, bool mode64); /* legacy prefixes and REX */
 void install_hooks(struct engine *e);
@@ -279,6 +279,8 @@ void complete_exit(struct engine *e);
 uint64_t host_ns(void);
 bool begins_or_ends_operation(struct engine *e, uint64_t address);
 void follow_operation(struct engine *e, uint64_t address);
+void meet_marks(struct engine *e, uint64_t address);
+void count_place(struct engine *e);
 uint32_t instruction_length(const uint8_t *code, size_t n_bytes, uint32_t width);
 int count_instructions(const uint8_t *code, size_t n_bytes, uint32_t width); /* 0, 1, 2: 16, 32, 64 bits */
 bool track_for_signals(struct engine *e);

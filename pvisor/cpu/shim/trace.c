@@ -52,6 +52,8 @@ void complete_exit(struct engine *e)
     }
     if (unlikely(e->records != NULL))
         record(e);
+    if (unlikely(e->places != NULL))
+        count_place(e);
     e->served_natively = false;
 }
 

@@ -194,6 +194,14 @@ typedef struct pv_operation {
     uint32_t was_called;
 } pv_operation;
 
+/* How often one instruction was left for one reason (places.c); 0: a free row. */
+enum { PV_PLACES = 32768 };
+typedef struct pv_place {
+    uint64_t address;          /* linear */
+    uint64_t count;
+    uint32_t reason;
+} pv_place;
+
 /* The general registers and RIP, in the order of their x86 numbers. */
 typedef struct pv_registers {
     uint64_t gpr[16];          /* RAX RCX RDX RBX RSP RBP RSI RDI R8 ... R15 */

@@ -162,6 +162,13 @@ uint32_t pv_tsc_aux(pv_vcpu *v)
     return (uint32_t)tsc_aux.value;
 }
 
+void pv_get_control(pv_vcpu *v, uint64_t control[5])
+{
+    struct engine *e = (struct engine *)v;
+    const uint64_t now[5] = {lane_cr0(e), lane_cr2(e), lane_cr3(e), lane_cr4(e), lane_efer(e)};
+    memcpy(control, now, sizeof now);
+}
+
 void pv_inject(pv_vcpu *v, uint32_t vector)
 {
     struct engine *e = (struct engine *)v;
