@@ -24,6 +24,8 @@ from pvisor.vmm.config import MODES, TRANSPORTS, DiskConfig, DomainConfig, RunRe
 if TYPE_CHECKING:
     from pvisor.cli.screen import LiveScreen
     from pvisor.cli.terminal import RawOutput
+    from pvisor.observe.linux.inquest import KernelFacts
+    from pvisor.observe.linux.symbols import Symbols
     from pvisor.observe.trace_file import TraceWriter
 
 
@@ -138,6 +140,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Record every exit to FILE; `pvisor trace show FILE` reads it.",
 )
+@click.option(
+    "--symbols",
+    "symbols_file",
+    type=FILE,
+    metavar="FILE",
+    help="Full: a Linux kernel's System.map, or its vmlinux with symbols, for crash reports; without it the names "
+    "are those that the kernel has in memory.",
+)
 @click.option("--trace-host", is_flag=True, help="With --trace: the host's times, to FILE.host.")  # fmt: skip
 def run(
     guest: Path,
@@ -166,6 +176,7 @@ def run(
     time_exits: bool,
     trace_file: Path | None,
     trace_host: bool,
+    symbols_file: Path | None,
 ) -> int:
     """Run GUEST, an ELF file made by `pvisor build`, or another PC kernel: PVH, Multiboot or Linux.
 
@@ -201,7 +212,7 @@ def run(
         output_file("--pcap", pcap_file, guest, *images, stats, trace, host) as pcap,
     ):
         try:
-            result = _run(config, trace, host, pcap, all_keys)
+            result = _run(config, trace, host, pcap, all_keys, symbols_file)
         except GuestRefused as refusal:
             _write_stats(stats, refused_stats(config, refusal))
             raise
@@ -210,7 +221,7 @@ def run(
 
 
 def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None,
-         pcap: OutputFile | None, all_keys: bool) -> RunResult:  # fmt: skip
+         pcap: OutputFile | None, all_keys: bool, symbols_file: Path | None) -> RunResult:  # fmt: skip
     """Run with console and signals in place; afterwards say how it ended."""
     from pvisor.cli.terminal import console_input, keys_as_typed
     from pvisor.cpu.unicorn_engine import signals_kick
@@ -218,8 +229,10 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
     from pvisor.machine.console import ConsoleOutput
     from pvisor.machine.pcap import PcapWriter
     from pvisor.machine.switch import Switch
+    from pvisor.observe.linux.watch import KernelWatch
     from pvisor.vmm.run import run_domain
 
+    watcher = KernelWatch(_symbols(symbols_file))
     with signals_kick() as interrupted:
         output, live = _outputs(config, interrupted, all_keys)
         writer = _trace_writer(config, trace, host) if trace is not None else None
@@ -230,6 +243,7 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
                 config, ConsoleOutput((live or output).write, keep=False), typed,
                 trace=writer.write if writer is not None else None, interrupted=interrupted,
                 switch=Switch(capture.frame) if capture is not None else None, viewer=live,
+                watcher=watcher,
             )  # fmt: skip
         if capture is not None:
             capture.finish()
@@ -237,7 +251,7 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
             writer.finish(result)
         if config.screen and live is None:
             click.echo("".join(f"{line}\n" for line in result.screen), nl=False)
-        _say_how_it_ended(config, result, output, interrupted())
+        _say_how_it_ended(config, result, output, interrupted(), watcher.facts)
     return result
 
 
@@ -269,7 +283,8 @@ def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | No
     return TraceWriter(trace.write, domain, host.write if host is not None else None)
 
 
-def _say_how_it_ended(config: DomainConfig, result: RunResult, output: RawOutput, by_signal: bool) -> None:
+def _say_how_it_ended(config: DomainConfig, result: RunResult, output: RawOutput, by_signal: bool,
+                      kernel: KernelFacts | None) -> None:  # fmt: skip
     """One line, or a crash report; nothing when the guest ended itself, or when its reader did."""
     ending = result.ending
     if ending.ended_by is EndedBy.GUEST or (ending.ended_by is EndedBy.INTERRUPTED and not by_signal):
@@ -278,13 +293,23 @@ def _say_how_it_ended(config: DomainConfig, result: RunResult, output: RawOutput
 
     if output.needs_line_break:
         click.echo(err=True)
-    if ending.ended_by is not EndedBy.CRASH:
+    if ending.ended_by is not EndedBy.CRASH and kernel is None:
         say(ending.reason)
         return
     from pvisor.full.kernel_file import read_image
     from pvisor.observe.report import crash_report
 
-    click.echo(crash_report(result, read_image(config.kernel, config.entry)), err=True, nl=False)
+    image = read_image(config.kernel, config.entry)
+    click.echo(crash_report(result, image, kernel=kernel), err=True, nl=False)
+
+
+def _symbols(path: Path | None) -> Symbols | None:
+    """Those of a file that was given."""
+    if path is None:
+        return None
+    from pvisor.observe.linux.symbols import read_symbols
+
+    return read_symbols(path)
 
 
 def _write_stats(file: OutputFile | None, stats: Json) -> None:

@@ -53,6 +53,10 @@ class Ending:
     """Whose doing it was."""
 
 
+GUEST_RESET = Ending(EndedBy.GUEST, 0, "the guest reset its machine")
+"""As under QEMU with -no-reboot."""
+
+
 def guest_exit(status: int) -> Ending:
     """The guest ended itself: status 0 is 0, s is ((s << 1) | 1) & 255 as QEMU's isa-debug-exit has it."""
     return Ending(EndedBy.GUEST, debug_exit_status(status) if status else 0)

@@ -21,6 +21,9 @@ POLL_NS = 1_000_000
 MAX_KEPT_BYTES = 1 << 26
 """Of its output so much is kept where it is kept; a guest can write for ever."""
 
+TAIL_BYTES = 4096
+"""So much of the end of its output is always kept, for a crash report."""
+
 Gathered = Callable[[], tuple[bytes, int]]
 """Gives up what a device has gathered for the console, with the host time of its last byte (monotonic ns)."""
 
@@ -155,6 +158,7 @@ class ConsoleOutput:
         self._sink = sink
         self._kept = bytearray()
         self._keep = keep
+        self._tail = b""
         self._gathered: Gathered | None = None
         self.n_bytes = 0
         self.last_write_host_ns = 0
@@ -178,10 +182,17 @@ class ConsoleOutput:
     def _put(self, data: bytes, host_ns: int) -> None:
         self.n_bytes += len(data)
         self.last_write_host_ns = host_ns
+        self._tail = (self._tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
         if self._keep:
             self._kept += data[: MAX_KEPT_BYTES - len(self._kept)]
         if self._sink is not None:
             self._sink(data)
+
+    @property
+    def tail(self) -> bytes:
+        """The last TAIL_BYTES written, kept or not."""
+        self.flush()
+        return self._tail
 
     @property
     def data(self) -> bytes:

@@ -80,6 +80,12 @@ class GuestMemory:
         self.check(gpa, n_bytes)
         return memoryview(self._buffer)[gpa : gpa + n_bytes]
 
+    def find(self, data: bytes, gpa: int, n_bytes: int) -> int | None:
+        """Where these bytes lie first in a range, or None. Frames that were never touched are touched by it."""
+        self.check(gpa, n_bytes)
+        found = self._buffer.find(data, gpa, gpa + n_bytes)
+        return found if found >= 0 else None
+
     def read_u64(self, gpa: int) -> int:
         """One little-endian 64-bit word."""
         return int.from_bytes(self.read(gpa, 8), "little")

@@ -14,7 +14,10 @@ from __future__ import annotations
 from pvisor.abi import calls, constants
 from pvisor.cpu.decode import disassemble
 from pvisor.cpu.vcpu import GPR_NAMES, SEGMENT_NAMES
+from pvisor.domain.outcome import EndedBy
 from pvisor.machine.elf import ElfImage
+from pvisor.observe.linux.inquest import KernelFacts
+from pvisor.observe.linux.report import kernel_report
 from pvisor.para.tables import HYPERCALL_PAGE_GVA
 from pvisor.vmm.config import MAX_BACKTRACE, CrashFacts, RunResult, TableFacts
 
@@ -23,25 +26,32 @@ FLAG_NAMES = ((0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), 
 """Bits of RFLAGS (SDM 1, 3.4.3)."""
 
 
-def crash_report(result: RunResult, image: ElfImage, domid: int = 1) -> str:
+def crash_report(
+    result: RunResult, image: ElfImage, domid: int = 1, kernel: KernelFacts | None = None
+) -> str:
     """The report as lines of text, the last one ended too. The first line is the reason.
 
-    The second is domain and vCPU, as a trace names them; `domid` is the domain's number.
+    The second is domain and vCPU, as a trace names them; `domid` is the domain's number. With a `kernel` that
+    was found in the guest's memory, names are those that it has itself, and its log follows.
     """
-    lines = [f"pvisor: the guest crashed: {result.ending.reason}"]
-    facts = result.crash
+    crashed = result.ending.ended_by is EndedBy.CRASH
+    lines = [f"pvisor: the guest crashed: {result.ending.reason}" if crashed else f"pvisor: {result.ending.reason}"]
+    facts = kernel.scene if kernel is not None else result.crash
     if facts is not None:
         lines.append(f"  on d{domid}/v{result.ending.vcpu_id}")
-        lines += [*_place(facts, image), *_registers(facts), *_screen(result)]
-        lines += _backtrace(facts, image)
+        if kernel is not None:
+            lines += kernel_report(kernel, [*_code(facts), *_registers(facts), *_screen(result)])
+        else:
+            lines += [*_place(facts, image), *_registers(facts), *_screen(result), *_backtrace(facts, image)]
     return "\n".join(lines) + "\n"
 
 
 def _place(facts: CrashFacts, image: ElfImage) -> list[str]:
-    lines = [f"  at {_where(facts, facts.rip, facts.rip, image)}"]
-    if facts.code:
-        lines.append(f"     {disassemble(facts.code, facts.bits)}")
-    return lines
+    return [f"  at {_where(facts, facts.rip, facts.rip, image)}", *_code(facts)]
+
+
+def _code(facts: CrashFacts) -> list[str]:
+    return [f"     {disassemble(facts.code, facts.bits)}"] if facts.code else []
 
 
 def _registers(facts: CrashFacts) -> list[str]:

@@ -23,7 +23,7 @@ from pvisor.cpu.unicorn_engine import (
     UnicornVcpu,
 )
 from pvisor.domain.domain import Domain
-from pvisor.domain.outcome import EndedBy, Ending
+from pvisor.domain.outcome import GUEST_RESET
 from pvisor.errors import DomainCrash
 from pvisor.full import (
     apic,
@@ -186,7 +186,7 @@ def _power(domain: Domain, ioports: IoPortBus, sci: Line) -> None:
 
 def resetting(domain: Domain) -> Callable[[], object]:
     """A reset ends the run with status 0, as QEMU's does with -no-reboot."""
-    return lambda: domain.end(Ending(EndedBy.GUEST, 0))
+    return lambda: domain.end(GUEST_RESET)
 
 
 def set_a20(is_open: bool) -> None:

@@ -18,6 +18,7 @@ from pvisor.vmm.pace import Pace
 from pvisor.vmm.physical_cpu import IDLE, PhysicalCpu
 from pvisor.vmm.turn import BUDGET_USED
 from pvisor.vmm.waiting import MAX_DEADLINES_ASLEEP
+from pvisor.vmm.watch import Watcher
 
 TIME_OVER = Ending(EndedBy.BUDGET, STATUS_TIME_OVER, "the guest's time is over (--timeout)")
 INTERRUPTED = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "interrupted")
@@ -28,7 +29,7 @@ class RunLoop:
 
     `on_kick` says why a kick came: an Ending, or None to go on. `drain_trace` empties a full trace.
     `is_viewed`: somebody looks at the guest's screen, so time that it sleeps passes for him too. `realtime`:
-    all its time passes as the host's does.
+    all its time passes as the host's does. `watcher` looks at the guest from time to time.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class RunLoop:
         is_viewed: bool = False,
         realtime: bool = False,
         on_turn: Callable[[int, int], object] = lambda vcpu_id, steal_ns: None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._domain = domain
         self._cpu = PhysicalCpu()
@@ -51,6 +53,9 @@ class RunLoop:
         )  # fmt: skip
         self._member.is_viewed = is_viewed or realtime
         self._realtime = realtime
+        if watcher is not None:
+            self._member.on_look = watcher.look
+            self._member.look_ns = self._member.look_every_ns = watcher.look_every_ns
 
     def run(self) -> Ending:
         """Run until the domain ends; it may be run again when its ending has been taken back.

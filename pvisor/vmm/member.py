@@ -54,6 +54,10 @@ class Member:
     """Deadlines that came since its last turn and woke nobody, while no vCPU of this CPU could run."""
     is_viewed: bool = False
     """Somebody looks at its screen."""
+    on_look: Callable[[], Ending | None] = lambda: None
+    """Called while it runs, when virtual time has reached `look_ns`, and then each `look_every_ns`."""
+    look_ns: int = NEVER
+    look_every_ns: int = NEVER
     on_end: Callable[[], object] = lambda: None
     """Called when it has ended and takes no more turns."""
 
@@ -86,6 +90,14 @@ class Member:
         elif runner.state is VcpuState.RUNNABLE:
             steal_ns += passed_ns
         return VcpuTimes(runner.state, run_ns, steal_ns)
+
+    def look(self) -> bool:
+        """Somebody looks at it. True: that ended it."""
+        self.look_ns = min(NEVER, self.cpu.now() + self.look_every_ns)
+        ending = self.on_look()
+        if ending is not None:
+            self.domain.end(ending)
+        return ending is not None
 
     def run_due(self) -> None:
         """Act for the deadlines that have come, and wake whom that gave an event. Its clocks are right."""

@@ -214,6 +214,8 @@ class PhysicalCpu:
             is_kicked = vcpu.exit.reason == ExitReason.KICK
             if outcome is not Outcome.RESUME or is_kicked or vcpu.virtual_ns >= self._turn_end_ns:
                 return outcome, is_kicked
+            if vcpu.virtual_ns >= runner.member.look_ns and runner.member.look():
+                return Outcome.STOP, False
             self._run_others_due()
             if self._ended or vcpu.virtual_ns >= self.limit_ns:
                 return None, False
@@ -342,7 +344,7 @@ class PhysicalCpu:
         slice_ns, mine = self.queue.slice_ns(runner), runner.member
         end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
         end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns)
-        end_ns = min(end_ns, self.limit_ns)
+        end_ns = min(end_ns, self.limit_ns, mine.look_ns)
         stop_ns = self.queue.period_end_ns
         for member in self.members:
             due_ns = member.due_ns

@@ -18,6 +18,7 @@ from pvisor.vmm.builder import Machine, build
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.loop import INTERRUPTED, TIME_OVER, RunLoop
 from pvisor.vmm.result import crash_of, drain_traces, gather, watch_operations
+from pvisor.vmm.watch import Watcher
 
 UNHEARD = Ending(EndedBy.INTERRUPTED, STATUS_INTERRUPTED, "nobody reads the guest's output any more")
 TraceSink = Callable[[Sequence[Any]], None]
@@ -35,10 +36,12 @@ def run_domain(
     interrupted: Callable[[], bool] = lambda: False,
     switch: Switch | None = None,
     viewer: Viewer | None = None,
+    watcher: Watcher | None = None,
 ) -> RunResult:
     """Build a domain, run it to its end, and tell what happened.
 
-    `interrupted` is asked when a signal has kicked the vCPU; `viewer` is for a guest that has a screen.
+    `interrupted` is asked when a signal has kicked the vCPU; `viewer` is for a guest that has a screen; `watcher`
+    is told of the run while it goes on.
     Raises UsageError and GuestRefused before the guest runs; a crash of the guest is a result, a mistake of
     ours an exception. A console that raises BrokenPipeError has lost its reader, which ends the run as an
     interruption.
@@ -46,14 +49,16 @@ def run_domain(
     console = console or ConsoleOutput()
     machine = build(config, console, input or NoInput(), switch=switch)
     try:
-        return _run(machine, config, console, trace, interrupted, viewer)
+        return _run(machine, config, console, trace, interrupted, viewer, watcher)
     finally:
         machine.close()
 
 
 def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: TraceSink | None,
-         interrupted: Callable[[], bool], viewer: Viewer | None) -> RunResult:  # fmt: skip
+         interrupted: Callable[[], bool], viewer: Viewer | None, watcher: Watcher | None) -> RunResult:  # fmt: skip
     names = watch_operations(machine, config.watch)
+    if watcher is not None:
+        watcher.begin(machine)
     time_is_over = threading.Event()
 
     def on_kick() -> Ending | None:
@@ -61,7 +66,9 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
             vcpu.v.kick = 0
         if interrupted():
             return INTERRUPTED
-        return TIME_OVER if time_is_over.is_set() else None
+        if time_is_over.is_set():
+            return TIME_OVER
+        return watcher.kicked() if watcher is not None else None
 
     def drain() -> None:
         if trace is not None:
@@ -71,7 +78,7 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         vcpu.start_trace()
     is_viewed = viewer is not None and machine.screen is not None
     loop = RunLoop(machine.domain, machine.vcpus, on_kick=on_kick, drain_trace=drain, is_viewed=is_viewed,
-                   realtime=config.realtime, on_turn=machine.on_turn)  # fmt: skip
+                   realtime=config.realtime, on_turn=machine.on_turn, watcher=watcher)  # fmt: skip
     timer = _start_timer(machine.vcpus, config.timeout_s, time_is_over)
     if interrupted():
         machine.vcpu.kick()  # a signal that came before there was a vCPU to kick
@@ -86,6 +93,8 @@ def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: 
         if timer is not None:
             timer.cancel()
             timer.join()
+    if watcher is not None:
+        ending = watcher.end(ending)
     crash = crash_of(machine, ending)
     for vcpu in machine.vcpus:
         vcpu.complete()
