@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pvisor.cli import say
+from pvisor.cli.compare_kernel import compare_kernel, kernel_options
 from pvisor.cli.files import OutputFile, output_file, words_of
 from pvisor.cli.params import FILE, domain_options
 from pvisor.cpu.exits import ExitClass, ExitReason
@@ -30,14 +31,14 @@ from pvisor.observe.compare import BOOT, FLOOR_OF, MEANING, MODES, Comparison, h
 from pvisor.observe.compare import compare as run_both
 from pvisor.toolchain.build import SUFFIXES
 from pvisor.toolchain.demos import Demo, find_demo
-from pvisor.vmm.config import DomainConfig, ExitCount, Operation, RunResult
+from pvisor.vmm.config import DiskConfig, DomainConfig, ExitCount, Operation, RunResult
 
 STATUS_DIFFERENT: Final = 1
 NOTHING: Final = "-"
 
 
 @click.command(short_help="Run one program in both modes and compare what it cost.")
-@click.argument("what", nargs=-1, required=True, metavar="DEMO|SOURCE...")
+@click.argument("what", nargs=-1, metavar="[DEMO|SOURCE...]")
 @domain_options
 @click.option(
     "--input",
@@ -47,6 +48,7 @@ NOTHING: Final = "-"
     help="What both guests read from their console; - for stdin. Without it they read a demo's own input, or "
     "nothing.",
 )
+@kernel_options
 @click.option(
     "--keep", "folder", type=FILE, metavar="DIR", help="Build into DIR and leave the two ELF files there."
 )
@@ -75,13 +77,43 @@ def compare(
     folder: Path | None,
     json_file: Path | None,
     floors: bool,
+    kernel: Path | None,
+    initrd: Path | None,
+    disks: tuple[DiskConfig, ...],
+    modes: tuple[str, ...],
+    until: str,
+    symbols_file: Path | None,
 ) -> int:
     """Build a program for both modes, run both, check that they did the same, and compare the cost.
 
     The PC kernel runs again in the control lane (`run --mode emu`), whose CPU is emulated. Give one demo
     (`hello`, `01-hello`, a folder) or C source files. The result is 0 when output and end are the same, 1
     when they are not.
+
+    With --kernel: run an operating system's kernel unmodified, in each of --modes, and print what its boot
+    costs, phase by phase. The result is 0 when it ended alike in all.
     """
+    if kernel is not None:
+        if what or folder is not None:
+            raise UsageError("--kernel FILE is instead of a demo or sources, which alone take --keep")
+        settings = DomainConfig(
+            kernel=kernel, memory_bytes=memory_bytes, cmdline=cmdline, max_insns=max_insns,
+            timeout_s=timeout_s, tier=tier, remedy=remedy, initrd=initrd, disks=disks,
+        )  # fmt: skip
+        images = [disk.path for disk in disks]
+        with (
+            output_file("--json", json_file, input_file, kernel, initrd, symbols_file, *images) as output,
+            _given_input(input_file) as new_input,
+            signals_kick() as interrupted,
+        ):
+            return compare_kernel(settings, modes, new_input, until=until, symbols_file=symbols_file,
+                                  output=output, interrupted=interrupted)  # fmt: skip
+    if initrd is not None or disks or until or symbols_file is not None:
+        raise UsageError("--initrd, --disk, --until and --symbols go with --kernel FILE")
+    if not what:
+        raise UsageError(
+            "compare: give a demo, source files, or --kernel FILE; `pvisor demos` lists the demos"
+        )
     demo = find_named_demo(what)
     name, sources = (demo.name, _by_mode(demo)) if demo else (Path(what[0]).stem, find_sources(what))
     input_file = input_file or (demo.input if demo else None)

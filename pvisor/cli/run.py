@@ -145,8 +145,8 @@ if TYPE_CHECKING:
     "symbols_file",
     type=FILE,
     metavar="FILE",
-    help="Full: a Linux kernel's System.map, or its vmlinux with symbols, for crash reports; without it the names "
-    "are those that the kernel has in memory.",
+    help="Full: a Linux kernel's System.map, or its vmlinux with symbols, for crash reports; without it "
+    "names are those that the kernel has in memory.",
 )
 @click.option("--trace-host", is_flag=True, help="With --trace: the host's times, to FILE.host.")  # fmt: skip
 def run(

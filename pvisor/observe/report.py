@@ -35,7 +35,9 @@ def crash_report(
     was found in the guest's memory, names are those that it has itself, and its log follows.
     """
     crashed = result.ending.ended_by is EndedBy.CRASH
-    lines = [f"pvisor: the guest crashed: {result.ending.reason}" if crashed else f"pvisor: {result.ending.reason}"]
+    lines = [
+        f"pvisor: the guest crashed: {result.ending.reason}" if crashed else f"pvisor: {result.ending.reason}"
+    ]
     facts = kernel.scene if kernel is not None else result.crash
     if facts is not None:
         lines.append(f"  on d{domid}/v{result.ending.vcpu_id}")

@@ -40,8 +40,8 @@ def run_domain(
 ) -> RunResult:
     """Build a domain, run it to its end, and tell what happened.
 
-    `interrupted` is asked when a signal has kicked the vCPU; `viewer` is for a guest that has a screen; `watcher`
-    is told of the run while it goes on.
+    `interrupted` is asked when a signal has kicked the vCPU; `viewer` is for a guest that has a screen;
+    `watcher` is told of the run while it goes on.
     Raises UsageError and GuestRefused before the guest runs; a crash of the guest is a result, a mistake of
     ours an exception. A console that raises BrokenPipeError has lost its reader, which ends the run as an
     interruption.
@@ -55,7 +55,8 @@ def run_domain(
 
 
 def _run(machine: Machine, config: DomainConfig, console: ConsoleOutput, trace: TraceSink | None,
-         interrupted: Callable[[], bool], viewer: Viewer | None, watcher: Watcher | None) -> RunResult:  # fmt: skip
+         interrupted: Callable[[], bool], viewer: Viewer | None,
+         watcher: Watcher | None) -> RunResult:  # fmt: skip
     names = watch_operations(machine, config.watch)
     if watcher is not None:
         watcher.begin(machine)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a crash report tells of a guest operating system: its version, task, stack and log, read before it goes."""
+"""What a crash report tells of a guest operating system: its version, task, stack and log, read before it
+goes.
+"""
 
 from __future__ import annotations
 

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Linux's own symbol table, kallsyms, found and read in the guest's memory: where the kernel is, its names are.
+"""Linux's own symbol table, kallsyms, found and read in the guest's memory: where the kernel is, names are.
 
-The tables have no header and no address that is known from outside; scripts/kallsyms.c of Linux writes them one
-after the other into .rodata. What is looked for is the table of 256 tokens, in which each digit is a token that
-stands for itself, so that ten of them are found as "0\\0" to "9\\0" in a row. The 256 offsets behind it prove it.
-Before it lie the names (each a length and token numbers) with a marker for each 256th, and the number of symbols
-before them; the addresses lie before that number (Linux 4.6 to 6.4) or behind the tokens (since 6.5), as
-differences to a base, or as they are (before 4.6). Since 6.1 a name may be longer than 127 tokens.
+The tables have no header and no address that is known from outside; scripts/kallsyms.c of Linux writes them
+one after the other into .rodata. What is looked for is the table of 256 tokens, in which each digit is a
+token that stands for itself, so that ten of them are found as "0\\0" to "9\\0" in a row. The 256 offsets
+behind it prove it. Before it lie the names (each a length and token numbers) with a marker for each 256th,
+and the number of symbols before them; the addresses lie before that number (Linux 4.6 to 6.4) or behind the
+tokens (since 6.5), as differences to a base, or as they are (before 4.6). Since 6.1 a name may have more than
+127 tokens.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from pvisor.observe.linux.symbols import Symbols
@@ -26,8 +27,8 @@ BEFORE_BYTES, BEHIND_BYTES = 12 << 20, 8 << 20
 MAX_TOKEN_BYTES = 512
 MIN_SYMBOLS, MAX_SYMBOLS = 512, 1 << 20
 MAX_PLACES, MAX_TABLES, MAX_COUNTS, MAX_LISTS = 64, 4, 1024, 4
-"""Bounds for memory that was made to be searched for ever: places with ten digits, tables of tokens; and for each
-table numbers that may be that of its symbols, and lists of names that are read to their end.
+"""Bounds for memory that was made to be searched for ever: places with ten digits, tables of tokens; and for
+each table numbers that may be that of its symbols, and lists of names that are read to their end.
 """
 KERNEL_MAP_64 = (0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)
 """Where x86-64's kernel image is mapped, wherever it lies (Documentation/arch/x86/x86_64/mm.rst)."""
@@ -114,7 +115,9 @@ def _tokens(blob: bytes, digits: int, word: int) -> _Tokens | None:
 
 
 def _counts_before(blob: bytes, end: int, word: int) -> Iterator[int]:
-    """Where the number of symbols could stand, from the tokens backwards: names of two bytes fit behind it."""
+    """Where the number of symbols could stand, from the tokens backwards: names of two bytes fit behind
+    it.
+    """
     end -= end % word
     words = memoryview(blob)[:end].cast("Q" if word == 8 else "I")
     for i in range(len(words) - 1, -1, -1):
@@ -146,14 +149,12 @@ def _markers(blob: bytes, names: int, n: int, end: int) -> tuple[int, ...] | Non
     if begin < 0 or begin + 4 * n_markers > end:
         return None
     markers = struct.unpack_from(f"<{n_markers}I", blob, begin)
-    if any(a >= b for a, b in zip(markers, markers[1:], strict=False)) or names + markers[-1] >= begin:
+    if any(a >= b for a, b in pairwise(markers)) or names + markers[-1] >= begin:
         return None
     return markers
 
 
-def _names(
-    blob: bytes, at: int, n: int, markers: Sequence[int], tokens: Sequence[bytes]
-) -> list[str] | None:
+def _names(blob: bytes, at: int, n: int, markers: Sequence[int], tokens: Sequence[bytes]) -> list[str] | None:
     """All names, the letter of the type before each. The markers must be right."""
     names, begin, end, token_of = [], at, at + markers[-1] + 256 * 1024, tokens.__getitem__
     for i in range(n):
@@ -191,7 +192,9 @@ def _addresses(blob: bytes, count: int, behind: int, n: int, word: int) -> list[
 
 
 def _relative(offsets: Sequence[int], base: int, word: int) -> list[int] | None:
-    """By the base; or, where areas of each CPU are absolute, negative ones by the base and others as they are."""
+    """By the base; or, where areas of each CPU are absolute, negative ones by the base and others as they
+    are.
+    """
     mask = U64_MAX if word == 8 else U32_MAX
     if base < 1 << (8 * word - 1) - 1:
         return None
@@ -204,4 +207,4 @@ def _relative(offsets: Sequence[int], base: int, word: int) -> list[int] | None:
 
 
 def _ascends(addresses: Sequence[int]) -> bool:
-    return all(a <= b for a, b in zip(addresses, addresses[1:], strict=False)) and addresses[0] < addresses[-1]
+    return all(a <= b for a, b in pairwise(addresses)) and addresses[0] < addresses[-1]

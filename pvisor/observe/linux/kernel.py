@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Linux that runs in a machine: found by its symbols, and asked by its own variables whether it has panicked."""
+"""A Linux that runs in a machine: found by its symbols, and asked by its own variables whether it has
+panicked.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,10 @@ class Kernel:
             current = self.symbols.address("pcpu_hot")  # Linux 6.2 to 6.14, which has it first
         if base is None or first is None or current is None:
             return None
-        offset, init_task = self.view.word(base), self.view.read(first, TASK_BYTES) or self.view.read(first, 4096)
+        offset, init_task = (
+            self.view.word(base),
+            self.view.read(first, TASK_BYTES) or self.view.read(first, 4096),
+        )
         if offset is None or init_task is None:
             return None
         comm_at = next((at for name in SWAPPER if (at := init_task.find(name)) >= 0), -1)
@@ -114,7 +119,9 @@ def _placed(symbols: Symbols, view: GuestView) -> Symbols | None:
 
 
 def _kernel_code(machine: Machine, view: GuestView) -> int | None:
-    """An address in the kernel's text: where it is, or its gate for page faults. None: nothing in the upper half."""
+    """An address in the kernel's text: where it is, or its gate for page faults. None: nothing in the upper
+    half.
+    """
     vcpu, wing = machine.vcpu, machine.domain.wing
     half = UPPER_HALF_64 if view.is_long else UPPER_HALF_32
     if vcpu.exit.rip >= half:

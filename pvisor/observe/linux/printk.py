@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's log, from its ring buffer in memory: with `quiet`, too, where the console shows nothing.
 
-struct printk_ringbuffer of Linux 5.10 and later (kernel/printk/printk_ringbuffer.h): a ring of descriptors, of which
-each has an id, a state in its two upper bits and two positions in a ring of text; and as many struct printk_info.
-The symbol `prb` points to it. A descriptor that is being written is passed over.
+struct printk_ringbuffer of Linux 5.10 and later (kernel/printk/printk_ringbuffer.h): a ring of descriptors,
+of which each has an id, a state in its two upper bits and two positions in a ring of text; and as many struct
+printk_info. The symbol `prb` points to it. A descriptor that is being written is passed over.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pvisor.observe.linux.symbols import Symbols
 from pvisor.observe.linux.view import GuestView
 
 MAX_COUNT_BITS, MAX_SIZE_BITS = 24, 30
-"""The largest rings: 2^24 messages, 2^30 bytes (CONFIG_LOG_BUF_SHIFT is 25 at most, a command line may say more)."""
+"""The largest rings: 2^24 messages, 2^30 bytes (CONFIG_LOG_BUF_SHIFT is 25 at most, a command line may say
+more).
+"""
 INFO_BYTES = 88
 """struct printk_info: 8 + 8 + 2 + 1 + 1 + 4 bytes, and a device's names of 64."""
 MAX_TEXT_BYTES = 2048

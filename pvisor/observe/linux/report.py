@@ -24,9 +24,13 @@ def kernel_report(kernel: KernelFacts, machine: Sequence[str]) -> list[str]:
     if kernel.task is not None:
         lines.append(f"    task: {kernel.task}")
     if kernel.stack:
-        lines.append("  call trace by a scan of the stack, innermost first; ? may be left over from an earlier call")
+        lines.append(
+            "  call trace by a scan of the stack, innermost first; ? may be left over from an earlier call"
+        )
         for i, line in enumerate(kernel.stack):
-            lines.append(f"    #{i:<2} {line.address:#018x} {' ' if line.is_sure else '?'} {line.name or ''}".rstrip())
+            lines.append(
+                f"    #{i:<2} {line.address:#018x} {' ' if line.is_sure else '?'} {line.name or ''}".rstrip()
+            )
         lines.append(f"    names are those of {kernel.symbols_from}")
     else:
         lines.append("  no call trace: user code ran")

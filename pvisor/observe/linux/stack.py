@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who called whom, without frame pointers: a scan of the stack for return addresses.
 
-A word counts where it points into a function of the kernel's text, behind a call instruction. It may be left over from
-an earlier call all the same, which is why each such line has a `?`, as Linux has it; it has none where the call before
-it is a direct one of the function in the line above.
+A word counts where it points into a function of the kernel's text, behind a call instruction. It may be left
+over from an earlier call all the same, which is why each such line has a `?`, as Linux has it; it has none
+where the call before it is a direct one of the function in the line above.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pvisor.observe.linux.symbols import Symbols
 from pvisor.observe.linux.view import GuestView
 
 STACK_BYTES = 16384
-"""A kernel's stacks are 16 KiB, and aligned, on x86-64 (THREAD_SIZE); 8 KiB on i386, where a scan ends earlier."""
+"""A kernel's stacks are 16 KiB, and aligned, on x86-64 (THREAD_SIZE); 8 KiB on i386, where a scan ends
+earlier.
+"""
 MAX_STACKS = 3
 CALL_REL32, INDIRECT = 0xE8, 0xFF
 

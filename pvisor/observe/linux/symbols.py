@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A kernel's symbols: by name, and by address. From kallsyms (kallsyms.py), a System.map, or an unstripped vmlinux."""
+"""A kernel's symbols: by name, and by address. From kallsyms (kallsyms.py), a System.map, or an unstripped
+vmlinux.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MAX_LINES = 1 << 21
 
 
 class Symbols:
-    """Symbols sorted by address; `source` says where they are from. Each entry: (address, type as nm has it, name)."""
+    """Symbols sorted by address; `source` says where they are from. Each entry: (address, type as nm has it,
+    name).
+    """
 
     def __init__(self, entries: Iterable[tuple[int, str, str]], source: str) -> None:
         self.source = source
@@ -39,7 +43,10 @@ class Symbols:
     def moved(self, by: int) -> Symbols:
         """The same with all addresses moved, as a kernel that chooses its own place has them."""
         text = set(self._code_names)
-        rows = ((address + by & U64_MAX, "t" if name in text else "d", name) for name, address in self._all.items())
+        rows = (
+            (address + by & U64_MAX, "t" if name in text else "d", name)
+            for name, address in self._all.items()
+        )
         return Symbols(rows, self.source)
 
     def address(self, name: str) -> int | None:
@@ -73,7 +80,9 @@ def read_symbols(path: Path) -> Symbols:
     else:
         symbols = Symbols(_map_lines(content), str(path))
     if not len(symbols):
-        raise UsageError(f"--symbols {path}: no symbols there; give a System.map, or a vmlinux that has not been stripped")
+        raise UsageError(
+            f"--symbols {path}: no symbols there; give a System.map, or a vmlinux that has not been stripped"
+        )
     return symbols
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A PC guest's memory by its own page tables, to look and not to touch: no accessed bit is set, nothing traps.
+"""A PC guest's memory by its own page tables, to look and not to touch: no accessed bit is set, nothing
+traps.
 
-So it may be used in the middle of a run, which goes on as if nobody had looked. (`full/walk.py` is the walk that
-a CPU makes, with accessed and dirty bits.)
+So it may be used in the middle of a run, which goes on as if nobody had looked. (`full/walk.py` is the walk
+that a CPU makes, with accessed and dirty bits.)
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pvisor.full.cpu import FullWing
 from pvisor.emu.vcpu import EmulatedVcpu
+from pvisor.full.cpu import FullWing
 from pvisor.machine.memory import PAGE_BYTES, GuestMemory
 from pvisor.vmm.builder import Machine
 
@@ -20,7 +21,9 @@ CR0_PG, CR4_PSE, CR4_PAE, EFER_LMA = 1 << 31, 1 << 4, 1 << 5, 1 << 10
 P, PS = 1 << 0, 1 << 7
 FRAME = (1 << 52) - PAGE_BYTES
 PTI_USER = 1 << 12
-"""Linux with page-table isolation: this bit of CR3 tells the user's tables from the kernel's, just below them."""
+"""Linux with page-table isolation: this bit of CR3 tells the user's tables from the kernel's, just below
+them.
+"""
 MAX_READ_BYTES = 1 << 24
 MAX_STEPS = 1 << 16
 """Table entries that one list of extents looks at."""

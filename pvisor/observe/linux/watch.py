@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Notices that a Linux has panicked, and keeps what a crash report tells of a kernel that came to a bad end.
 
-A kernel whose panic() has nothing more to do turns in a loop for ever, with interrupts on. From outside that is a
-guest that computes, never waits, and serves nobody. So only a guest is examined that for a while has had no HLT, no
-system call, no page fault and no change of tables; soon where it reads the time all along, as delay loops do, and
-later where it does not. And what is examined is the kernel's own variable, panic_cpu (or, where its symbols are those of functions alone, whether
-panic() is on the stack), never what it has printed. A kernel that will reboot by itself (panic=SECONDS) is left
-to it. One that resets the machine when it has panicked has crashed, too.
+A kernel whose panic() has nothing more to do turns in a loop for ever, with interrupts on. From outside that
+is a guest that computes, never waits, and serves nobody. So only a guest is examined that for a while has had
+no HLT, no system call, no page fault and no change of tables; soon where it reads the time all along, as
+delay loops do, and later where it does not. And what is examined is the kernel's own variable, panic_cpu
+(or, where its symbols are those of functions alone, whether panic() is on the stack), never what it has
+printed. A kernel that will reboot by itself (panic=SECONDS) is left to it. One that resets the machine when
+it has panicked has crashed, too.
 """
 
 from __future__ import annotations
@@ -19,21 +20,29 @@ from pvisor.observe.linux.symbols import Symbols
 from pvisor.vmm.builder import Machine
 
 LOOK_EVERY_NS = 50_000_000
-WORK = (ExitReason.HLT, ExitReason.SYSCALL, ExitReason.SYSENTER, ExitReason.PAGE_FAULT, ExitReason.SHADOW_FILL,
-        ExitReason.MOV_CR, ExitReason.INVLPG)  # fmt: skip
+WORK = (
+    ExitReason.HLT, ExitReason.SYSCALL, ExitReason.SYSENTER, ExitReason.PAGE_FAULT, ExitReason.SHADOW_FILL,
+    ExitReason.MOV_CR, ExitReason.INVLPG,
+)  # fmt: skip
 """Exits that a kernel without work does not have."""
 NS_PER_TIME_READ = 100
-"""A guest that reads the time more often than this waits in a loop (Linux's delay_tsc: each 18 instructions)."""
+"""A guest that reads the time more often than this waits in a loop (Linux's delay_tsc: each 18
+instructions).
+"""
 N_DELAYING, N_IDLE = 2, 40
 """So many looks without work make it worth to examine the guest, if it delays and if it does not."""
 MAX_PAUSE = 4096
-"""A guest in which no kernel is found is examined again after 1, 2, 4 ... such looks, at last after so many."""
+"""A guest in which no kernel is found is examined again after 1, 2, 4 ... such looks, at last after so
+many.
+"""
 PANIC_STACK_LINES = 24
 EXAMINED = (EndedBy.CRASH, EndedBy.BUDGET, EndedBy.IDLE)
 
 
 class KernelWatch:
-    """A Watcher (vmm/watch.py) for one run; `symbols` are those of the kernel, if they are known from a file."""
+    """A Watcher (vmm/watch.py) for one run; `symbols` are those of the kernel, if they are known from a
+    file.
+    """
 
     look_every_ns = LOOK_EVERY_NS
 
@@ -89,7 +98,10 @@ class KernelWatch:
 
     def _is_suspect(self, machine: Machine) -> bool:
         counters = machine.vcpu.v.counters
-        n_work, n_reads = sum(int(counters[reason].count) for reason in WORK), int(counters[ExitReason.RDTSC].count)
+        n_work, n_reads = (
+            sum(int(counters[reason].count) for reason in WORK),
+            int(counters[ExitReason.RDTSC].count),
+        )
         is_idle, n_new_reads = n_work == self._n_work, n_reads - self._n_reads
         self._n_work, self._n_reads = n_work, n_reads
         self._n_idle = self._n_idle + 1 if is_idle else 0
