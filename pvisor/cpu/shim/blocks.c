@@ -359,6 +359,13 @@ void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     on_block(uc, address, size, user);
 }
 
+/* Does a key stand for these bytes only? Not where code changes with no word to the table of counts: it keeps no slot then. */
+static bool block_is_kept(struct engine *e)
+{
+    const struct slot *slot = find_slot(e, e->block_address);
+    return slot->key == e->block_key && slot->extent.bytes == e->block.bytes;
+}
+
 /*
  * Instructions of the current block before `rip`. The hook credits a whole block at its start, so whoever
  * leaves it early gives the rest back. The first time at a place the decoder counts; then a table knows.
@@ -369,7 +376,8 @@ uint32_t insns_before(struct engine *e, uint64_t rip)
         return 0;
     uint64_t key = e->block_key;
     struct tail *tail = &e->tails[(rip ^ (rip >> 11) ^ e->block_address) & (N_TAILS - 1)];
-    if (likely(!e->v.code_writable && tail->used && tail->key == key && tail->rip == rip))
+    bool kept = block_is_kept(e);
+    if (likely(kept && tail->used && tail->key == key && tail->rip == rip))
         return tail->before;
     uint8_t code[8192];
     uint64_t n = rip - e->block_address;
@@ -379,6 +387,7 @@ uint32_t insns_before(struct engine *e, uint64_t rip)
     int before = count_instructions(code, got, in_64bit_code(e) ? 2 : current_hflags(e) & HF_CS32 ? 1 : 0);
     if (before < 0 || (uint32_t)before > e->block.insns)
         before = (int)e->block.insns;
-    *tail = (struct tail){key, rip, (uint32_t)before, 1};
-    return tail->before;
+    if (kept)
+        *tail = (struct tail){key, rip, (uint32_t)before, 1};
+    return (uint32_t)before;
 }

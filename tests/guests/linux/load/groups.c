@@ -11,6 +11,7 @@ const struct group groups[] = {
     {"ports", check_ports, true},         {"counters", check_counters, true}, {"flags", check_flags, true},
     {"steps", check_steps, true},         {"tracing", check_tracing, true},   {"watches", check_watches, true},
     {"returns", check_returns, true},     {"strings", check_strings, true},   {"illegal", check_illegal, true},
-    {"timers", check_timers, true},       {"futexes", check_futexes, false},  {"i386", check_i386, true},
+    {"timers", check_timers, true},       {"futexes", check_futexes, false},  {"random", check_random, true},
+    {"i386", check_i386, true},
 };
 const size_t n_groups = ARRAY_LENGTH(groups);

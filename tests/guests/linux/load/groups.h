@@ -31,6 +31,7 @@ void check_strings(void);
 void check_illegal(void);
 void check_timers(void);
 void check_futexes(void);
+void check_random(void);
 void check_i386(void);
 
 #endif /* LOAD_GROUPS_H */
