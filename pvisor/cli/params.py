@@ -80,6 +80,21 @@ def module(text: str) -> ModuleFile:
     return ModuleFile(Path(path), arguments)
 
 
+def cpu(ctx: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """A PC's CPU; `help` shows which there are, and ends the command."""
+    if text != "help":
+        return text
+    from pvisor.cpu.models import DEFAULT_CPU, FEATURES, MODELS, REFUSED
+
+    lines = [f"  {model.name:12} {', '.join(sorted(model.features)) or '-'}" for model in MODELS.values()]
+    refused = [f"  {name:12} {why}" for name, why in REFUSED.items()]
+    click.echo("\n".join([
+        f"Without --cpu: {DEFAULT_CPU}", "Models, and their features:", *lines,
+        f"Features: {', '.join(FEATURES)}", "What cannot be had:", *refused,
+    ]))  # fmt: skip
+    return ctx.exit()
+
+
 def _note_no_patch(ctx: click.Context, option: click.Parameter, is_given: bool) -> None:
     ctx.meta[NO_PATCH] = is_given
 

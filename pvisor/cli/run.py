@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pvisor.cli.files import OutputFile, output_file
-from pvisor.cli.params import FILE, date, disk, domain_options, module
+from pvisor.cli.params import FILE, cpu, date, disk, domain_options, module
 from pvisor.domain.outcome import EndedBy
 from pvisor.errors import GuestRefused
 from pvisor.full.kernel_file import ENTRIES
@@ -75,6 +75,12 @@ if TYPE_CHECKING:
     help="Para: the instruction by which the hypercall page enters the hypervisor.",
 )
 @click.option("--debug-abi", is_flag=True, help="Para: poison the registers that a hypercall may change.")
+@click.option(
+    "--cpu",
+    metavar="MODEL[,+FEATURE][,-FEATURE]",
+    callback=cpu,
+    help="Full: the PC's CPU, as westmere,-pcid or +xsave; `--cpu help` tells what there is.",
+)
 @click.option(
     "--epoch",
     "epoch_s",
@@ -164,6 +170,7 @@ def run(
     n_vcpus: int,
     transport: str,
     debug_abi: bool,
+    cpu: str | None,
     epoch_s: int | None,
     realtime: bool,
     seed: int,
@@ -200,8 +207,7 @@ def run(
         n_vcpus=n_vcpus,
         max_insns=max_insns, timeout_s=timeout_s, epoch_s=epoch_s, debug_abi=debug_abi, time_exits=time_exits,
         disks=disks, net=net, initrd=initrd, modules=modules, remedy=remedy, screen=screen, seed=seed,
-        entry=entry,
-        realtime=realtime,
+        entry=entry, realtime=realtime, cpu=cpu,
     )  # fmt: skip
     images = [disk.path for disk in disks]
     host_file = Path(f"{trace_file}.host") if trace_host else None

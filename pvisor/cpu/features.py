@@ -2,8 +2,8 @@
 """What the virtual CPU can do: one CPUID baseline for both wings that promises only what works.
 
 The real (Unicorn) CPU's CR0, CR4 and EFER are fixed when the engine is opened (shim/engine.c): paging, write
-protect, SSE and no-execute on; TSD, FSGSBASE, OSXSAVE off. Each bit that CPUID shows is backed by those.
-Numbers are of SDM 2A, CPUID.
+protect, SSE and no-execute on; TSD and FSGSBASE off; OSXSAVE is a PC's own. Each bit that CPUID shows is
+backed by those. Which CPU models there are is in models.py. Numbers are of SDM 2A, CPUID.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
 from pvisor.cpu.vcpu import RAX, RBX, RCX, RDX, Exit, Vcpu
 
@@ -37,9 +38,14 @@ PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2, PSE = (
 )
 SSE3, PCLMULQDQ, SSSE3, CX16, SSE4_1, SSE4_2, POPCNT, AES = (
     1, 1 << 1, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 23, 1 << 25)  # fmt: skip
-HYPERVISOR = 1 << 31
+PCID, XSAVE, OSXSAVE, HYPERVISOR = 1 << 17, 1 << 26, 1 << 27, 1 << 31
 NX, GIB_PAGES, RDTSCP, LONG_MODE = 1 << 20, 1 << 26, 1 << 27, 1 << 29
 LAHF64 = 1
+
+XCR0_X87, XCR0_SSE = 1, 2
+XSAVE_BYTES = 512 + 64
+"""An XSAVE area with x87 and SSE: the legacy region and the header (SDM 1 13.4)."""
+CR4_OSXSAVE = 1 << 18
 
 _EDX_1 = FPU | PSE | TSC | MSR | PAE | CX8 | PGE | CMOV | CLFSH | MMX | FXSR | SSE | SSE2
 _ECX_1 = SSE3 | PCLMULQDQ | SSSE3 | CX16 | SSE4_1 | SSE4_2 | POPCNT | AES
@@ -82,6 +88,28 @@ _PC: Mapping[int, CpuidLeaf] = MappingProxyType(
 """Bits that only a PC's CPU has, over those of _BASE."""
 
 
+_XSAVE_LEAVES: Mapping[int, CpuidLeaf] = MappingProxyType(
+    {0: (XCR0_X87 | XCR0_SSE, XSAVE_BYTES, XSAVE_BYTES, 0), 1: (1, 0, 0, 0)}
+)
+"""Leaf 0xD by sub-leaf: what XCR0 may have and how large an area is; XSAVEOPT."""
+
+
+class CpuOfModel(Protocol):
+    """A CPU of a model (models.py), as far as CPUID goes."""
+
+    @property
+    def signature(self) -> int:
+        """EAX of leaf 1: family, model, stepping."""
+
+    @property
+    def ecx(self) -> int:
+        """ECX of leaf 1."""
+
+    @property
+    def has_rdtscp(self) -> bool:
+        """Is there RDTSCP, with IA32_TSC_AUX?"""
+
+
 @dataclass(frozen=True, slots=True)
 class CpuidTable:
     """CPUID of one domain: the baseline, and the leaves by which a guest finds the hypervisor, if it may."""
@@ -89,9 +117,24 @@ class CpuidTable:
     hypervisor_leaves: Mapping[int, CpuidLeaf]
     is_pc: bool = False
     """Has the CPU what a PC has: a local APIC, MTRRs, SYSCALL and SYSENTER?"""
+    cpu: CpuOfModel | None = None
+    """A PC's CPU model; None: the baseline."""
 
-    def leaf(self, leaf: int) -> CpuidLeaf:
+    def leaf(self, leaf: int, subleaf: int = 0) -> CpuidLeaf:
         """EAX, EBX, ECX, EDX of a leaf. Beyond the highest: the highest basic leaf, as Intel's do."""
+        if leaf == 0xD and self.cpu is not None and self.cpu.ecx & XSAVE:
+            return _XSAVE_LEAVES.get(subleaf, (0, 0, 0, 0))
+        if leaf == 7 and subleaf:
+            return (0, 0, 0, 0)
+        found = self._leaf(leaf)
+        if self.cpu is None or leaf not in (1, 0x8000_0001):
+            return found
+        a, b, c, d = found
+        if leaf == 1:
+            return self.cpu.signature, b, self.cpu.ecx | c & HYPERVISOR, d
+        return a, b, c, d if self.cpu.has_rdtscp else d & ~RDTSCP
+
+    def _leaf(self, leaf: int) -> CpuidLeaf:
         if leaf in self.hypervisor_leaves:
             return self.hypervisor_leaves[leaf]
         if leaf in _BASE or (self.is_pc and leaf in _PC):
@@ -102,11 +145,14 @@ class CpuidTable:
         highest = _BASE[leaf & 0x8000_0000][0] if leaf < 0x4000_0000 or leaf >= 0x8000_0000 else 0
         return (0, 0, 0, 0) if leaf <= highest else _BASE[0x15]
 
-    def answer(self, vcpu: Vcpu, exit: Exit) -> None:
-        """CPUID: the leaf that EAX asks for. No leaf here has sub-leaves, so ECX does not matter."""
+    def answer(self, vcpu: Vcpu, exit: Exit, cr4: int = 0) -> None:
+        """CPUID: the leaf that EAX asks for, and its sub-leaf that ECX does. OSXSAVE follows CR4."""
         gpr = vcpu.regs.gpr
-        exit.n_ops, exit.ops[0] = 1, gpr[RAX] & U32_MAX
-        gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.leaf(gpr[RAX] & U32_MAX)
+        leaf = gpr[RAX] & U32_MAX
+        exit.n_ops, exit.ops[0] = 1, leaf
+        gpr[RAX], gpr[RBX], gpr[RCX], gpr[RDX] = self.leaf(leaf, gpr[RCX] & U32_MAX)
+        if leaf == 1 and gpr[RCX] & XSAVE and cr4 & CR4_OSXSAVE:
+            gpr[RCX] |= OSXSAVE
 
 
 def answer_rdtsc(vcpu: Vcpu, exit: Exit, tsc: int) -> None:

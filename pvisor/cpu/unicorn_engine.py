@@ -32,14 +32,17 @@ def new_deadlines() -> Any:
 
 
 class UnicornVcpu(Records):
-    """One engine on a domain's memory. Close it when the domain goes."""
+    """One engine on a domain's memory; `model` is Unicorn's number of its CPU. Close it at its end."""
 
     is_deprivileged = True
     """Does its guest's kernel run at CPL 1? In the lane it has the CPU itself."""
 
-    def __init__(self, memory: GuestMemory, frames: HypervisorFrames | None, vcpu_id: int = 0) -> None:
+    def __init__(
+        self, memory: GuestMemory, frames: HypervisorFrames | None, vcpu_id: int = 0, model: int = 0
+    ) -> None:
         start_engine()
         self.vcpu_id = vcpu_id
+        self._model = model
         self.on_hook_exit: Callable[[], bool] = lambda: True
         self.runner: Any = None
         """Its `pv_runner`, where native handlers may hand the CPU over."""
@@ -58,7 +61,7 @@ class UnicornVcpu(Records):
 
     def _open(self, memory: GuestMemory) -> Any:
         ram, frames = self._buffers
-        return lib.pv_open(ram, memory.size_bytes, frames, len(frames), self._handle)
+        return lib.pv_open(ram, memory.size_bytes, frames, len(frames), self._model, self._handle)
 
     # --- running
 
@@ -247,8 +250,18 @@ class UnicornVcpu(Records):
         lib.pv_set_cr0(self.v, guest_bits)
 
     def set_cr4(self, guest_bits: int) -> None:
-        """Let the guest's OSFXSR and OSXMMEXCPT govern its SSE; the other bits are ours."""
+        """Let the guest's OSFXSR, OSXMMEXCPT and OSXSAVE govern its FPU; the other bits are ours."""
         lib.pv_set_cr4(self.v, guest_bits)
+
+    @property
+    def cr4(self) -> int:
+        """CR4 as the real CPU has it."""
+        return int(lib.pv_get_cr4(self.v))
+
+    def set_xcr0(self, value: int) -> None:
+        """What XSAVE and its kin concern: x87 (1), or x87 and SSE (3). Raises PvisorError if it cannot be."""
+        if lib.pv_set_xcr0(self.v, value):
+            raise PvisorError("this engine gives no way to its XCR0")
 
     def new_epoch(self) -> None:
         """An address may hold other code from now on, without its frame having changed."""

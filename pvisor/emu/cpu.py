@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pvisor.cpu.exits import N_REASONS, VECTOR_NAMES, ExitReason, describe_page_fault
 from pvisor.cpu.features import CpuidTable, answer_rdtsc
+from pvisor.cpu.models import DEFAULT_CPU, VirtualCpu
 from pvisor.cpu.shim import ffi
 from pvisor.cpu.unicorn_engine import DEVICE_LANE_CLOCK
 from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
@@ -51,10 +52,12 @@ class EmuWing:
 
     name = "emu"
 
-    def __init__(self, vcpu: EmulatedVcpu, ioports: IoPortBus, mmio: MmioBus) -> None:
+    def __init__(
+        self, vcpu: EmulatedVcpu, ioports: IoPortBus, mmio: MmioBus, cpu: VirtualCpu = DEFAULT_CPU
+    ) -> None:
         self.ioports = ioports
         self.mmio = mmio
-        self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True)
+        self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True, cpu=cpu)
         self.interrupt_source: InterruptSource | None = None
         self.apic: LocalApic | None = None
         self._clock = ffi.new("pv_lane_clock *")
@@ -98,7 +101,7 @@ class EmuWing:
         return STOP if domain.ending is not None else RESUME
 
     def _cpuid(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        self.cpuid.answer(vcpu, exit)
+        self.cpuid.answer(vcpu, exit, self._vcpu.cr4)
         if exit.ops[0] == 1 and self.apic is not None and not self.apic.read_base() & APIC_ENABLE:
             vcpu.regs.gpr[RDX] &= ~CPUID_APIC
         return RESUME

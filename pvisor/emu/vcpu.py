@@ -11,6 +11,7 @@ from typing import Any
 
 from pvisor.cpu.engine_start import start_engine
 from pvisor.cpu.entry import BootTables
+from pvisor.cpu.models import DEFAULT_CPU, VirtualCpu
 from pvisor.cpu.shim import ffi, lib
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, SS, Segment
@@ -50,12 +51,14 @@ class EmulatedVcpu(UnicornVcpu):
 
     is_deprivileged = False
 
-    def __init__(self, memory: GuestMemory, vcpu_id: int = 0) -> None:
+    def __init__(self, memory: GuestMemory, vcpu_id: int = 0, cpu: VirtualCpu = DEFAULT_CPU) -> None:
         prove_lane()
-        super().__init__(memory, None, vcpu_id)
+        super().__init__(memory, None, vcpu_id, cpu.model.engine)
+        if "pcid" in cpu.features:
+            lib.pv_offer_pcids(self.v)
 
     def _open(self, memory: GuestMemory) -> Any:
-        return lib.pv_open_emulated(self._buffers[0], memory.size_bytes, self._handle)
+        return lib.pv_open_emulated(self._buffers[0], memory.size_bytes, self._model, self._handle)
 
     def load_tables(self, tables: BootTables) -> None:
         """Begin with a GDT, and in 64-bit mode if there are page tables, as a boot loader leaves the CPU."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pvisor.cpu.features import PHYSICAL_BITS
+from pvisor.cpu.features import CR4_OSXSAVE, PHYSICAL_BITS, XCR0_SSE, XCR0_X87
 from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.cpu.vcpu import CS
 from pvisor.errors import DomainCrash
@@ -26,12 +26,8 @@ from pvisor.full.state import (
     CR0_TS,
     CR0_WP,
     CR4_DE,
-    CR4_MCE,
-    CR4_OSFXSR,
-    CR4_OSXMMEXCPT,
     CR4_PAE,
-    CR4_PCE,
-    CR4_PGE,
+    CR4_PCIDE,
     CR4_PSE,
     CR4_TSD,
     EFER_LMA,
@@ -45,7 +41,8 @@ from pvisor.full.state import (
 from pvisor.full.walk import PDPTE_RESERVED
 
 CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
-CR4_OFFERED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
+CR3_KEEPS = 1 << 63
+"""In a load of CR3 while CR4.PCIDE is set: nothing is flushed (SDM 3A 4.10.4.1)."""
 CR3_RESERVED = ((1 << 64) - 1) & ~((1 << PHYSICAL_BITS) - 1)
 DR7_ALWAYS = 0x400
 DR6_ALWAYS = 0xFFFF_0FF0
@@ -123,6 +120,11 @@ class ControlRegisters:
         if changed & CR0_PG:
             self._paging.switch()
 
+    def _may_have_pcids(self, cr4: int) -> bool:
+        """May CR4.PCIDE be so? It is set in IA-32e mode only, and while CR3 names PCID 0 (SDM 3A 4.10.1)."""
+        state = self._state
+        return not cr4 & ~state.cr4 & CR4_PCIDE or (is_long(state) and not state.cr3 & 0xFFF)
+
     def _switch_paging(self, on: bool) -> None:
         """CR0.PG changes: IA-32e mode begins or ends with it, PAE paging loads its registers (SDM 3A 4.1)."""
         state = self._state
@@ -133,19 +135,22 @@ class ControlRegisters:
         elif on and state.cr4 & CR4_PAE:
             self._load_pdptes(state.cr3)
         elif not on and is_long(state):
-            if self._vcpu.segment(CS).flags & 1 << 21:
+            if state.cr4 & CR4_PCIDE or self._vcpu.segment(CS).flags & 1 << 21:
                 raise general_protection()
             state.efer &= ~EFER_LMA
 
     def _write_cr3(self, value: int) -> None:
         state = self._state
+        keeps = bool(state.cr4 & CR4_PCIDE and value & CR3_KEEPS)
+        if keeps:
+            value &= ~CR3_KEEPS
         if is_long(state):
             if value & CR3_RESERVED:
                 raise general_protection()
         elif state.cr0 & CR0_PG and state.cr4 & CR4_PAE:
             self._load_pdptes(value)
         state.cr3 = value
-        self._paging.switch()
+        self._paging.switch(keeps=keeps)
 
     def _load_pdptes(self, cr3: int) -> None:
         """PAE paging reads its four top entries here, and only here (SDM 3A 4.4.1). Raises GuestFault."""
@@ -157,7 +162,9 @@ class ControlRegisters:
 
     def _write_cr4(self, value: int) -> None:
         state = self._state
-        if value & ~CR4_OFFERED or (is_long(state) and not value & CR4_PAE):
+        if value & ~state.cr4_offered or (is_long(state) and not value & CR4_PAE):
+            raise general_protection()
+        if not self._may_have_pcids(value):
             raise general_protection()
         changed = (value ^ state.cr4) & (CR4_PSE | CR4_PAE)
         if state.cr0 & CR0_PG and not is_long(state) and value & CR4_PAE and changed:
@@ -171,7 +178,18 @@ class ControlRegisters:
             self.breakpoints.update()
         if changed:
             self._paging.drop_all()
-        self._paging.switch()  # also what a change of PGE means: nothing that the guest has changed is kept
+        self._paging.flush_all()  # what a change of PGE means: nothing that the guest has changed is kept
+        self._paging.switch()
+
+    def write_xcr(self, number: int, value: int) -> None:
+        """XSETBV: x87 always, SSE or not; the real CPU saves and restores by it, too (SDM 2D, XSETBV)."""
+        state = self._state
+        if not state.cr4 & CR4_OSXSAVE:
+            raise GuestFault(UD)
+        if self._vcpu.cpl == 3 or number or value & ~(XCR0_X87 | XCR0_SSE) or not value & XCR0_X87:
+            raise general_protection()
+        state.xcr0 = value
+        self._vcpu.set_xcr0(value)
 
     def read_debug(self, number: int) -> int:
         """DRn; 4 and 5 are 6 and 7 while CR4.DE is clear (SDM 3B 18.2.2)."""

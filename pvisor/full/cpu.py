@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 from pvisor.cpu.decode import Instruction, decode
 from pvisor.cpu.exits import N_REASONS, ExitReason
-from pvisor.cpu.features import CpuidTable
+from pvisor.cpu.features import CR4_OSXSAVE, CpuidTable
+from pvisor.cpu.models import DEFAULT_CPU, VirtualCpu
 from pvisor.cpu.shim import lib
 from pvisor.cpu.unicorn_engine import DEVICE_CPU, UnicornVcpu
 from pvisor.cpu.vcpu import RAX, RCX, RDX, Exit, Vcpu
@@ -30,6 +31,7 @@ from pvisor.full.paging import DeviceAccess, ShadowPaging, access_of
 from pvisor.full.segments import Segmentation
 from pvisor.full.sensitive import SensitiveInstructions
 from pvisor.full.state import (
+    CR0_TS,
     CR4_TSD,
     DB,
     GP,
@@ -78,10 +80,11 @@ class FullWing:
         vcpu: UnicornVcpu,
         ioports: IoPortBus,
         mmio: MmioBus,
+        cpu: VirtualCpu = DEFAULT_CPU,
     ) -> None:
-        self.state = new_cpu_state()
+        self.state = new_cpu_state(cpu)
         self.ioports = ioports
-        self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True)
+        self.cpuid = CpuidTable(MappingProxyType({}), is_pc=True, cpu=cpu)
         self.paging = ShadowPaging(memory, frames, vcpu, self.state, mmio)
         self.segments = Segmentation(vcpu, self.state, self.paging)
         operands = SystemOperands(vcpu, self.paging, self.segments)
@@ -106,6 +109,7 @@ class FullWing:
         self._user_io = UserIo(vcpu, self.state, self.paging, self.segments, operands, ioports, self._debug)
         space = AddressSpace(self.paging.translate_now(self.segments), self.paging, mmio)
         self._emulate_mmio = self._emulating(MmioEmulation(vcpu, space, vcpu).emulate)
+        self._emulate_while_ts = self._emulating(self._system.xsave_while_ts)
         self._vcpu = vcpu
         vcpu.v.device[DEVICE_CPU] = self.state
         self.handlers = self._handler_table()
@@ -128,6 +132,7 @@ class FullWing:
             ExitReason.WRMSR: self._wrmsr,
             ExitReason.INVLPG: self._invlpg,
             ExitReason.CACHE: _nothing,
+            ExitReason.XSETBV: self._system.xsetbv,
             ExitReason.SWAPGS: self._system.swapgs,
             ExitReason.PUSHF: self._sensitive.pushf,
             ExitReason.POPF: self._sensitive.popf,
@@ -142,7 +147,6 @@ class FullWing:
         for reason, emulation in emulations.items():
             table[reason] = self._emulating(emulation)
         table[ExitReason.INVALID_OPCODE] = self._invalid_opcode
-        table[ExitReason.XSETBV] = self._no_such_instruction  # XSAVE is not offered by CPUID
         table[ExitReason.SYSCALL] = self._entering(self._calls.syscall)
         table[ExitReason.SYSENTER] = self._entering(self._calls.sysenter)
         table[ExitReason.GENERAL_PROTECTION] = table[ExitReason.EXCEPTION] = self._reflect
@@ -234,10 +238,6 @@ class FullWing:
         insn = decode(bytes(exit.insn[0 : exit.n_insn]), 64)
         return insn is not None and bad_stack_address(self._vcpu, insn, exit.rip)
 
-    def _no_such_instruction(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        self.interrupts.raise_fault(GuestFault(UD), exit.rip)
-        return RESUME
-
     def _invalid_opcode(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
         """#UD; but for INT1, and for RDPMC of a counter that there is not, which the engine does not know."""
         code = bytes(exit.insn[0 : exit.n_insn])
@@ -247,6 +247,8 @@ class FullWing:
             self._debug_trap(0)
         elif code[:2] == b"\x0f\x33":
             self.interrupts.raise_fault(general_protection(), exit.rip)
+        elif self.state.cr4 & CR4_OSXSAVE and self.state.cr0 & CR0_TS:
+            return self._emulate_while_ts(domain, vcpu, exit)
         else:
             self.interrupts.raise_fault(GuestFault(UD), exit.rip)
         return RESUME
@@ -355,6 +357,8 @@ class FullWing:
         if self.state.cr4 & CR4_TSD and self.segments.cpl:
             raise general_protection()
         exit.value = insn.mnemonic == "rdtscp"
+        if exit.value and not self.state.has_tsc_aux:
+            raise GuestFault(UD)
         rdtsc(self.state, self._vcpu, exit)
         return next_rip
 
@@ -369,7 +373,7 @@ class FullWing:
         return STOP if domain.ending is not None else RESUME
 
     def _cpuid(self, domain: Domain, vcpu: Vcpu, exit: Exit) -> Outcome:
-        self.cpuid.answer(vcpu, exit)
+        self.cpuid.answer(vcpu, exit, self.state.cr4)
         if exit.ops[0] == 1 and self.msrs.apic is not None and not self.msrs.apic.read_base() & APIC_ENABLE:
             vcpu.regs.gpr[RDX] &= ~CPUID_APIC
         return RESUME

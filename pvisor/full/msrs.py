@@ -92,6 +92,8 @@ class Msrs:
 
     def read(self, index: int, virtual_ns: int) -> int:
         """Value of an MSR. Raises GuestFault for one that there is not."""
+        if index == TSC_AUX and not self._state.has_tsc_aux:
+            raise general_protection()
         field = PLAIN.get(index)
         if field is not None:
             return int(getattr(self._state, field))
@@ -115,6 +117,8 @@ class Msrs:
         """Set an MSR; True when the meaning of page tables changed. Raises GuestFault."""
         state = self._state
         if index in ADDRESSES and not is_canonical(value):
+            raise general_protection()
+        if index == TSC_AUX and not state.has_tsc_aux:
             raise general_protection()
         if index == EFER:
             return self._write_efer(value)

@@ -24,6 +24,7 @@ from pvisor.cpu.unicorn_engine import UnicornVcpu
 from pvisor.full.state import (
     CR0_PG,
     CR4_PAE,
+    CR4_PCIDE,
     EFER_LMA,
     CpuState,
     GuestFault,
@@ -36,6 +37,9 @@ from pvisor.machine.mmio import MmioBus
 MAP_WRITABLE, MAP_USER, MAP_NO_EXECUTE, MAP_LARGE, MAP_WRITE, MAP_FETCH = 1, 2, 4, 8, 16, 32
 MAP_SHIFT = 8
 """enum pv_fill (cpu/shim/types.h)."""
+KEY_UNPAGED, KEY_PAGED, KEY_LONG, KEY_PAE, KEY_PCID, KEY_PCID_SHIFT = 1, 2, 4, 8, 16, 48
+"""What names an address space (native/paging.c): with PCIDs, CR3's low 12 bits stand above any address."""
+KEY_PCID_MASK = 0xFFF << KEY_PCID_SHIFT | KEY_PCID
 U64_MAX = (1 << 64) - 1
 
 
@@ -82,23 +86,37 @@ class ShadowPaging:
 
     # --- address spaces
 
-    def switch(self) -> None:
-        """CR3 was loaded, or paging began or ended: the shadow of these tables, in this mode, is current."""
+    def switch(self, *, keeps: bool = False) -> None:
+        """CR3 was loaded, or paging began or ended: the shadow of these tables, in this mode, is current.
+
+        Unless `keeps`, whatever is tagged with its PCID is flushed, of other tables, too (SDM 3A 4.10.4.1).
+        """
+        key = self._key()
+        if key & KEY_PCID and not keeps:
+            lib.pv_shadow_flush(self._vcpu.v, KEY_PCID_MASK, key & KEY_PCID_MASK)
+        lib.pv_shadow_switch(self._vcpu.v, key, keeps)
+
+    def _key(self) -> int:
         state = self._state
         if not state.cr0 & CR0_PG:
-            key = 1
-        else:
-            key = state.cr3 & ~0x1F | 2
-            key |= (4 if state.efer & EFER_LMA else 0) | (8 if state.cr4 & CR4_PAE else 0)
-        lib.pv_shadow_switch(self._vcpu.v, key)
+            return KEY_UNPAGED
+        mode = KEY_PAGED | (KEY_LONG if state.efer & EFER_LMA else 0)
+        mode |= KEY_PAE if state.cr4 & CR4_PAE else 0
+        if state.cr4 & CR4_PCIDE:
+            return state.cr3 & ~0xFFF | (state.cr3 & 0xFFF) << KEY_PCID_SHIFT | KEY_PCID | mode
+        return state.cr3 & ~0x1F | mode
+
+    def flush_all(self) -> None:
+        """Forget what may be old in all address spaces, global pages, too: a change of CR4 does so."""
+        lib.pv_shadow_flush(self._vcpu.v, 0, 0)
 
     def drop_all(self) -> None:
         """What tables mean has changed: forget every entry of every address space."""
         lib.pv_shadow_drop_all(self._vcpu.v)
 
     def drop(self, gva: int) -> None:
-        """INVLPG: forget one page, or all of the large one that was splintered there."""
-        lib.pv_shadow_drop(self._vcpu.v, gva)
+        """INVLPG: forget one page, or all of the large one splintered there; with PCIDs everywhere."""
+        lib.pv_shadow_drop(self._vcpu.v, gva, bool(self._state.cr4 & CR4_PCIDE))
 
     def read_pdptes(self, gpa: int) -> list[int]:
         """The four entries that PAE paging keeps in the CPU."""

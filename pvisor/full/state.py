@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from typing import Protocol, cast
 
+from pvisor.cpu.features import CR4_OSXSAVE, XCR0_X87
+from pvisor.cpu.models import DEFAULT_CPU, VirtualCpu
 from pvisor.cpu.shim import ffi
 
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
 CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
 CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE = 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7
-CR4_PCE, CR4_OSFXSR, CR4_OSXMMEXCPT = 1 << 8, 1 << 9, 1 << 10
+CR4_PCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PCIDE = 1 << 8, 1 << 9, 1 << 10, 1 << 17
 EFER_SCE, EFER_LME, EFER_LMA, EFER_NXE = 1 << 0, 1 << 8, 1 << 10, 1 << 11
 """Control bits (SDM 3A 2.5, 2.2.1)."""
 
@@ -76,14 +78,27 @@ class CpuState(Protocol):
     tsc_aux: int
     pat: int
     misc_enable: int
+    xcr0: int
+    cr4_offered: int
+    has_tsc_aux: int
     iopl: int
     n_faults_there: int
     faults_at: int
 
 
-def new_cpu_state() -> CpuState:
+CR4_OF_EVERY_MODEL = (
+    CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT
+)
+
+
+def new_cpu_state(cpu: VirtualCpu = DEFAULT_CPU) -> CpuState:
     """The state in which PVH and multiboot enter a guest: 32-bit protected mode, unpaged."""
     state = cast(CpuState, ffi.new("pv_cpu *"))
+    state.cr4_offered = CR4_OF_EVERY_MODEL
+    state.cr4_offered |= CR4_PCIDE if "pcid" in cpu.features else 0
+    state.cr4_offered |= CR4_OSXSAVE if "xsave" in cpu.features else 0
+    state.has_tsc_aux = cpu.has_rdtscp
+    state.xcr0 = XCR0_X87
     state.cr0 = CR0_PE | CR0_ET
     state.gdtr.limit = state.idtr.limit = 0xFFFF
     state.tr.limit, state.tr.flags = 0x67, 0x8B00
@@ -126,7 +141,7 @@ class GuestFault(Exception):  # noqa: N818 - an event of the guest, no error of 
         return self
 
 
-DB, UD, DF, TS, NP, SS_FAULT, GP, PF = 1, 6, 8, 10, 11, 12, 13, 14
+DB, UD, NM, DF, TS, NP, SS_FAULT, GP, PF = 1, 6, 7, 8, 10, 11, 12, 13, 14
 """Vectors that the emulation itself raises."""
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from pvisor.cpu.decode import Instruction
 from pvisor.cpu.unicorn_engine import UnicornVcpu
-from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, RSP, SS, Exit
+from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, RAX, RCX, RDX, RSP, SS, Exit
 from pvisor.full import operands
 from pvisor.full.breakpoints import Breakpoints
 from pvisor.full.control import ControlRegisters
 from pvisor.full.segments import Segmentation
-from pvisor.full.state import CR0_TS, UD, CpuState, GuestFault, general_protection, is_canonical
+from pvisor.full.state import CR0_TS, NM, UD, CpuState, GuestFault, general_protection, is_canonical
 from pvisor.full.system_operands import SystemOperands
 
+U32_MAX = 0xFFFF_FFFF
+XSAVES = frozenset(("xsave", "xsaveopt", "xrstor"))
 LOADS = {"les": ES, "lds": DS, "lss": SS, "lfs": FS, "lgs": GS}
 
 
@@ -123,6 +125,24 @@ class SystemInstructions:
         return next_rip
 
     # --- control and debug registers
+
+    def xsetbv(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """XSETBV."""
+        gpr = self._vcpu.regs.gpr
+        value = gpr[RAX] & U32_MAX | (gpr[RDX] & U32_MAX) << 32
+        exit.n_ops, exit.ops[0], exit.ops[1] = 2, gpr[RCX] & U32_MAX, value
+        self._control.write_xcr(gpr[RCX] & U32_MAX, value)
+        return next_rip
+
+    def xsave_while_ts(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
+        """XSAVE and its kin while CR0.TS is set: #NM. They have trapped, as #UD, and XGETBV has, too."""
+        if insn.mnemonic != "xgetbv":
+            raise GuestFault(NM if insn.mnemonic.removesuffix("64") in XSAVES else UD)
+        gpr = self._vcpu.regs.gpr
+        if gpr[RCX] & U32_MAX:
+            raise general_protection()
+        gpr[RAX], gpr[RDX] = self._state.xcr0, 0
+        return next_rip
 
     def mov_cr(self, exit: Exit, insn: Instruction, next_rip: int) -> int:
         """MOV to and from CRn."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pvisor.abi.areas import cpu as cpu_rows
+from pvisor.cpu.features import XCR0_X87
+from pvisor.cpu.models import DEFAULT_CPU, VirtualCpu, parse_cpu
 from pvisor.cpu.unicorn_engine import DEVICE_DEADLINES, UNLIMITED, UnicornVcpu, new_deadlines
 from pvisor.domain.domain import Domain, Wing
-from pvisor.errors import GuestRefused, UsageError
+from pvisor.errors import GuestRefused, PvisorError, UsageError
 from pvisor.full.kernel_file import is_pc_kernel, read_image, refuse_multiboot2
 from pvisor.machine.clock import WallClock
 from pvisor.machine.console import ConsoleInput, ConsoleOutput
@@ -121,6 +123,10 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
     image = read_image(config.kernel, config.entry)
     mode = mode_of(image, config.mode)
     _check_remedy(config.remedy, mode)
+    if config.cpu is not None and mode == "para":
+        raise UsageError(
+            f"--cpu {config.cpu}: is for PCs; a guest in mode para has the one CPU that there is"
+        )
     _check_memory(image, mode, config)
     if not 1 <= config.n_vcpus <= (MAX_VCPUS if mode == "para" else 1):
         raise UsageError(
@@ -144,6 +150,11 @@ def build(config: DomainConfig, console: ConsoleOutput, input: ConsoleInput, *, 
             _share_budget(machine, config.max_insns)
         machine._owned = owned.pop_all()
     return machine
+
+
+def cpu_of(config: DomainConfig) -> VirtualCpu:
+    """The CPU of a PC. Raises UsageError for one that cannot be had."""
+    return DEFAULT_CPU if config.cpu is None else parse_cpu(config.cpu)
 
 
 def _share_budget(machine: Machine, max_insns: int) -> None:
@@ -185,12 +196,23 @@ def _check_remedy(remedy: str | None, mode: str) -> None:
         )
 
 
-def _deprivileged_vcpu(parts: Parts, n_frames: int) -> tuple[HypervisorFrames, UnicornVcpu]:
+def _deprivileged_vcpu(parts: Parts, n_frames: int, cpu: VirtualCpu) -> tuple[HypervisorFrames, UnicornVcpu]:
     frames = HypervisorFrames(n_frames)
     parts.owned.callback(frames.close)
-    vcpu = UnicornVcpu(parts.memory, frames)
+    vcpu = UnicornVcpu(parts.memory, frames, model=cpu.model.engine)
     parts.owned.callback(vcpu.close)
+    _begin_xcr0(vcpu, cpu)
     return frames, vcpu
+
+
+def _begin_xcr0(vcpu: UnicornVcpu, cpu: VirtualCpu) -> None:
+    """XCR0 as a CPU begins; where the engine's own cannot be reached, no guest is offered XSAVE."""
+    if "xsave" not in cpu.features:
+        return
+    try:
+        vcpu.set_xcr0(XCR0_X87)
+    except PvisorError as error:
+        raise UsageError(f"--cpu +xsave: {error}; give --cpu -xsave") from None
 
 
 def domain_of(parts: Parts, wing: Wing) -> Domain:
@@ -223,9 +245,10 @@ def build_pc(parts: Parts, *, has_pc_io: bool = True) -> tuple[Machine, FullWing
     from pvisor.full import start
     from pvisor.full.cpu import FullWing
 
-    frames, vcpu = _deprivileged_vcpu(parts, FULL_FRAMES)
+    cpu = cpu_of(parts.config)
+    frames, vcpu = _deprivileged_vcpu(parts, FULL_FRAMES, cpu)
     ioports, mmio = IoPortBus(), MmioBus()
-    wing = FullWing(parts.memory, frames, vcpu, ioports, mmio)
+    wing = FullWing(parts.memory, frames, vcpu, ioports, mmio, cpu)
     vcpu.v.remedy = REMEDIES.index(parts.config.remedy or DEFAULT_REMEDY)
     domain = domain_of(parts, wing)
     board = _attach_devices(parts, domain, vcpu, ioports, mmio, has_pc_io=has_pc_io)
@@ -242,10 +265,12 @@ def _build_emu(parts: Parts) -> Machine:
     from pvisor.emu.vcpu import EmulatedVcpu
     from pvisor.full import start
 
-    vcpu = EmulatedVcpu(parts.memory)
+    cpu = cpu_of(parts.config)
+    vcpu = EmulatedVcpu(parts.memory, cpu=cpu)
     parts.owned.callback(vcpu.close)
+    _begin_xcr0(vcpu, cpu)
     ioports, mmio = IoPortBus(), MmioBus()
-    wing = EmuWing(vcpu, ioports, mmio)
+    wing = EmuWing(vcpu, ioports, mmio, cpu)
     domain = domain_of(parts, wing)
     board = _attach_devices(parts, domain, vcpu, ioports, mmio)
     wing.interrupt_source = wing.apic = board.apic

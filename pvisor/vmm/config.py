@@ -58,6 +58,8 @@ class DomainConfig:
     epoch_s: int = DEFAULT_EPOCH_S
     realtime: bool = False
     """Virtual time goes with the host's clock, so the run does not repeat."""
+    cpu: str | None = None
+    """A PC's CPU, as `parse_cpu` (cpu/models.py) has it; None: the default one."""
     seed: int = 0
     """What the random bytes of its entropy device begin with."""
     net: bool = False

@@ -59,7 +59,7 @@ def build_hybrid(parts: Parts) -> Machine:
     upcalls = UpcallVector(apic, shared, vcpu)
     domain.notify = upcalls.notify
     leaves = hypervisor_leaves(OFFERED, (MSR_HYPERCALL_PAGE, MSR_UPCALL_VECTOR))
-    wing.cpuid = CpuidTable(MappingProxyType(leaves), is_pc=True)
+    wing.cpuid = CpuidTable(MappingProxyType(leaves), is_pc=True, cpu=wing.cpuid.cpu)
     wing.msrs.added[MSR_HYPERCALL_PAGE] = HypercallPageMsr(wing.paging)
     wing.msrs.added[MSR_UPCALL_VECTOR] = upcalls
     handlers = list(wing.handlers)

@@ -22,6 +22,7 @@
     network = "lan"
     group = "storage"                  # with --threads: those of one group share a physical CPU
     console = "server.log"             # a file; without it, stdout, each line with the domain's name
+    cpu = "sandybridge,-xsave"         # PC kernels: as `pvisor run --cpu`
     seed = 0                           # of its entropy
     served_by = { "block/0" = "disks" }  # devices that another domain serves, not the host
     tier = "native"                    # native, python
@@ -298,6 +299,7 @@ def _domain(table: _Table) -> DomainSetup:
     config = DomainConfig(
         kernel, name=table.name, network=network, net=bool(network), initrd=table.file("initrd"),
         group=table.take("group", "", _text, "a name"),
+        cpu=table.take("cpu", None, _text, "a CPU, as sandybridge,-xsave"),
         seed=table.take("seed", 0, _whole(0, (1 << 63) - 1), "a whole number from 0"),
         entry=table.take("entry", "auto", _one_of(ENTRIES), ", ".join(ENTRIES)),
         mode=table.take("mode", "auto", _one_of(MODES), ", ".join(MODES)),

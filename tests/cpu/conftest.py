@@ -14,11 +14,11 @@ MakeRig = Callable[..., Rig]
 
 @pytest.fixture
 def rig() -> Iterator[MakeRig]:
-    """Make a rig: `rig(code)`."""
+    """Make a rig: `rig(code)`, or `rig(code, model)` with Unicorn's number of a CPU."""
     made: list[Rig] = []
 
-    def make(code: bytes = b"") -> Rig:
-        made.append(Rig(code))
+    def make(code: bytes = b"", model: int = 0) -> Rig:
+        made.append(Rig(code, model=model))
         return made[-1]
 
     yield make

@@ -79,10 +79,10 @@ def stubs(transport: bytes) -> bytes:
 class Rig:
     """A vCPU with `code` at CODE, about to run it at CPL 1."""
 
-    def __init__(self, code: bytes = b"", *, n_frames: int = 64) -> None:
+    def __init__(self, code: bytes = b"", *, n_frames: int = 64, model: int = 0) -> None:
         self.memory = GuestMemory(MEMORY_BYTES)
         self.frames = HypervisorFrames(n_frames)
-        self.vcpu = UnicornVcpu(self.memory, self.frames)
+        self.vcpu = UnicornVcpu(self.memory, self.frames, model=model)
         self.v: Any = self.vcpu.v
         self.exit = self.vcpu.exit
         self.regs = self.vcpu.regs

@@ -16,8 +16,11 @@ uint32_t pv_unicorn_version(void);
 uint32_t pv_self_test(uint32_t wanted, char *error, size_t error_size);
 void pv_state_offsets(uint32_t offsets[6]);
 
-/* A vCPU on guest RAM (engine-physical 0 ...) and the hypervisor's frames. NULL: no engine could be made. */
-pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, void *owner);
+/*
+ * A vCPU on guest RAM (engine-physical 0 ...) and the hypervisor's frames. `model` is Unicorn's number of a CPU, 0 for
+ * Sandy Bridge. NULL: no engine could be made.
+ */
+pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, uint32_t model, void *owner);
 /* General registers, x87 and SSE as a CPU begins. 0, or -1. */
 int pv_reset_registers(pv_vcpu *v);
 void pv_close(pv_vcpu *v);
@@ -45,6 +48,8 @@ int pv_get_vector(pv_vcpu *v, int index, uint64_t halves[2]); /* XMM0 to XMM15, 
 int pv_set_vector(pv_vcpu *v, int index, const uint64_t halves[2]);
 int pv_set_cr0(pv_vcpu *v, uint64_t guest_bits);
 int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits);
+uint64_t pv_get_cr4(pv_vcpu *v);
+int pv_set_xcr0(pv_vcpu *v, uint64_t xcr0); /* x87, or x87 and SSE; -1: this engine, or its model, cannot have it */
 int pv_flush_tlb(pv_vcpu *v);
 void pv_new_epoch(pv_vcpu *v);
 int pv_forget_code(pv_vcpu *v, uint64_t gva);
@@ -64,10 +69,11 @@ int pv_paging_adopt(pv_paging *p, uint32_t frame, uint32_t level);
  * tables from which a mapping was read.
  */
 int pv_shadow_open(pv_vcpu *v, uint32_t first_table, uint32_t n_tables);
-void pv_shadow_switch(pv_vcpu *v, uint64_t key);
+void pv_shadow_switch(pv_vcpu *v, uint64_t key, bool keeps); /* keeps: what is stale may go on to be used */
+void pv_shadow_flush(pv_vcpu *v, uint64_t key_mask, uint64_t key); /* what is stale in these address spaces is dropped */
 void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint64_t rip, const uint64_t *tables,
                     uint32_t n_tables);
-void pv_shadow_drop(pv_vcpu *v, uint64_t gva);
+void pv_shadow_drop(pv_vcpu *v, uint64_t gva, bool everywhere); /* in the current address space, or in each */
 void pv_shadow_drop_all(pv_vcpu *v);
 void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker);
 void pv_shadow_show(pv_vcpu *v, uint64_t gpa, int is_shown);
@@ -105,7 +111,8 @@ int pv_unmap_grant(pv_grants *g, uint32_t slot);
  * protected mode. Its own self-test comes once a process, after pv_self_test: 0, or -1 and text in `error`.
  */
 int pv_emulation_self_test(char *error, size_t error_size);
-pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner);
+pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, uint32_t model, void *owner);
+void pv_offer_pcids(pv_vcpu *v); /* MOV CR3 knows bit 63 while CR4.PCIDE is set */
 int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes);
 int pv_enter_long_mode(pv_vcpu *v); /* CR3 is set; then come the segments */
 int pv_get_idtr(pv_vcpu *v, uint64_t *base, uint32_t *limit);

@@ -8,10 +8,12 @@
 /*
  * The real CPU is set once and stays so; the guest's own control registers are virtual.
  *   CR0: PG PE WP NE ET MP   TS and EM clear: SSE and x87 belong to the guest
- *   CR4: PAE OSFXSR OSXMMEXCPT   TSD clear (RDTSC is intercepted instead); FSGSBASE, OSXSAVE clear
+ *   CR4: PAE OSFXSR OSXMMEXCPT   TSD clear (RDTSC is intercepted instead); FSGSBASE clear; OSXSAVE until a PC sets it
  *   EFER: LMA LME NXE SCE   (SDM 3A 2.5, 2.2.1)
- * The model is Sandy Bridge: Unicorn's default, Haswell, would run RDRAND, and no two runs would be equal.
+ * The model is Sandy Bridge, or an older one (cpu/models.py): Unicorn's default, Haswell, would run RDRAND, and no two
+ * runs would be equal.
  */
+enum { CR0_TS = 1 << 3, CR4_OSXSAVE = 1 << 18, XCR0_X87 = 1, XCR0_SSE = 2 };
 enum { REAL_CR0 = 0x80010033u, REAL_CR4 = 0x620u, REAL_EFER = 0xd01u, MSR_EFER = 0xc0000080u };
 
 /*
@@ -34,7 +36,7 @@ bool open_cpu(struct engine *e, enum pv_repair repair, void *ram, uint64_t ram_b
         return false;
     if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1), CODE_BUFFER_BYTES))
         return false;
-    if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SANDYBRIDGE))
+    if (unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), e->model ? e->model : UC_CPU_X86_SANDYBRIDGE))
         return false;
     if (unicorn.mem_map_ptr(e->uc, 0, ram_bytes, UC_PROT_ALL, ram))
         return false;
@@ -100,12 +102,13 @@ void close_engine(struct engine *e)
     e->uc = NULL;
 }
 
-pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, void *owner)
+pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, uint32_t model, void *owner)
 {
     struct engine *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
     e->at = probed.at;
+    e->model = model;
     e->v.owner = owner;
     e->v.budget = UINT64_MAX;
     e->v.sti_insns = e->v.rf_insns = UINT64_MAX;
@@ -242,20 +245,65 @@ int pv_set_vector(pv_vcpu *v, int index, const uint64_t halves[2])
     return write_register((struct engine *)v, UC_X86_REG_XMM0 + index, halves);
 }
 
+/*
+ * OSFXSR, OSXMMEXCPT and OSXSAVE are the guest's, the rest is ours. While CR0.TS is set, OSXSAVE is off in reality:
+ * XSAVE and its kin are #NM then, which the engine does not check, and so they trap, as #UD.
+ */
+static int follow_cr4(struct engine *e)
+{
+    const uint64_t guests = 0x600u | CR4_OSXSAVE;
+    uint64_t cr4 = (REAL_CR4 & ~guests) | (e->guest_cr4 & guests);
+    if (e->guest_cr0 & CR0_TS)
+        cr4 &= ~(uint64_t)CR4_OSXSAVE;
+    return write_register(e, UC_X86_REG_CR4, &cr4);
+}
+
+int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits)
+{
+    struct engine *e = (struct engine *)v;
+    e->guest_cr4 = guest_bits;
+    return follow_cr4(e);
+}
+
 /* MP, EM, TS, NE and AM are the guest's (they govern its FPU), the rest is ours. */
 int pv_set_cr0(pv_vcpu *v, uint64_t guest_bits)
 {
+    struct engine *e = (struct engine *)v;
     const uint64_t guests = 0x4002eu;
-    uint64_t cr0 = (REAL_CR0 & ~guests) | (guest_bits & guests);
-    return write_register((struct engine *)v, UC_X86_REG_CR0, &cr0);
+    uint64_t cr0 = (REAL_CR0 & ~guests) | (guest_bits & guests), changed = e->guest_cr0 ^ guest_bits;
+    e->guest_cr0 = guest_bits;
+    int error = write_register(e, UC_X86_REG_CR0, &cr0);
+    return error || !(changed & CR0_TS) || !(e->guest_cr4 & CR4_OSXSAVE) ? error : follow_cr4(e);
 }
 
-/* OSFXSR and OSXMMEXCPT are the guest's, the rest is ours. */
-int pv_set_cr4(pv_vcpu *v, uint64_t guest_bits)
+uint64_t pv_get_cr4(pv_vcpu *v)
 {
-    const uint64_t guests = 0x600u;
-    uint64_t cr4 = (REAL_CR4 & ~guests) | (guest_bits & guests);
-    return write_register((struct engine *)v, UC_X86_REG_CR4, &cr4);
+    uint64_t cr4 = 0;
+    read_register((struct engine *)v, UC_X86_REG_CR4, &cr4);
+    return cr4;
+}
+
+/*
+ * Unicorn has no name for XCR0, but its library exports QEMU's own XSETBV and XGETBV, which work on the live state.
+ * The first checks CR4.OSXSAVE and what the model has, and leaves by longjmp if it is not content: so neither may fail.
+ */
+int pv_set_xcr0(pv_vcpu *v, uint64_t xcr0)
+{
+    struct engine *e = (struct engine *)v;
+    void (*set)(void *state, uint32_t index, uint64_t value);
+    uint64_t (*get)(void *state, uint32_t index);
+    void *set_symbol = unicorn_symbol("helper_xsetbv_x86_64"), *get_symbol = unicorn_symbol("helper_xgetbv_x86_64");
+    uint64_t cr4 = pv_get_cr4(v), with_xsave = cr4 | CR4_OSXSAVE;
+    if (!set_symbol || !get_symbol || v->repair != PV_REPAIR_STATE || (e->model && e->model < UC_CPU_X86_SANDYBRIDGE) ||
+        (xcr0 != XCR0_X87 && xcr0 != (XCR0_X87 | XCR0_SSE)))
+        return -1;
+    memcpy(&set, &set_symbol, sizeof set);
+    memcpy(&get, &get_symbol, sizeof get);
+    if (write_register(e, UC_X86_REG_CR4, &with_xsave))
+        return -1;
+    set(e->state, 0, xcr0);
+    bool is_set = get(e->state, 0) == xcr0;
+    return write_register(e, UC_X86_REG_CR4, &cr4) || !is_set ? -1 : 0;
 }
 
 uint32_t pv_nmi_blocked(pv_vcpu *v)

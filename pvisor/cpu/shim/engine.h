@@ -95,6 +95,8 @@ struct engine {
     uint8_t *state;            /* Unicorn's CPUX86State, live or the context's copy */
     const uint32_t *hflags;    /* in it */
     uc_context *context;       /* PV_REPAIR_CONTEXT only */
+    uint32_t model;            /* Unicorn's number of the CPU; 0: Sandy Bridge */
+    uint64_t guest_cr0, guest_cr4; /* as they were told to pv_set_cr0 and pv_set_cr4 */
     struct state_layout at;
 
     uint8_t *ram, *hv;         /* host addresses of guest RAM and of the hypervisor's frames */

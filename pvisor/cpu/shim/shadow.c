@@ -273,17 +273,17 @@ static struct root *root_for(struct engine *e, uint64_t key)
     return oldest;
 }
 
-void pv_shadow_switch(pv_vcpu *v, uint64_t key)
+void pv_shadow_switch(pv_vcpu *v, uint64_t key, bool keeps)
 {
     struct engine *e = (struct engine *)v;
     struct shadow *s = e->shadow;
     struct root *root = root_for(e, key);
     bool same = root == &s->roots[s->current] && v->cr3 == root->table;
     s->n_switches += root != &s->roots[s->current];
-    s->n_stale += root->stale;
+    s->n_stale += root->stale || root->n_stale_spans;
     root->last_used = ++s->clock;
     s->current = (uint32_t)(root - s->roots);
-    if (drop_stale(e, root) || !same)
+    if ((!keeps && drop_stale(e, root)) || !same)
         shadow_load_root(e);
 }
 
@@ -292,6 +292,15 @@ uint64_t pv_shadow_switches(pv_vcpu *v, uint64_t *n_stale)
     const struct shadow *s = ((struct engine *)v)->shadow;
     *n_stale = s ? s->n_stale : 0;
     return s ? s->n_switches : 0;
+}
+
+void pv_shadow_flush(pv_vcpu *v, uint64_t key_mask, uint64_t key)
+{
+    struct engine *e = (struct engine *)v;
+    struct shadow *s = e->shadow;
+    for (uint32_t i = 0; i < N_ROOTS; i++)
+        if ((s->roots[i].key & key_mask) == key && drop_stale(e, &s->roots[i]) && i == s->current)
+            shadow_load_root(e);
 }
 
 void pv_shadow_drop_all(pv_vcpu *v)
@@ -344,19 +353,18 @@ void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint6
 }
 
 /* All pages of one last-level table. */
-static void drop_table(struct engine *e, uint64_t gva)
+static void drop_table(struct engine *e, const struct root *root, uint64_t gva)
 {
-    uint64_t *entry = shadow_entry(e, &e->shadow->roots[e->shadow->current], gva & ~0x1fffffull);
+    uint64_t *entry = shadow_entry(e, root, gva & ~0x1fffffull);
     if (entry)
         memset(entry, 0, PAGE_BYTES);
 }
 
-/* INVLPG: the page, or every page of the large one that was splintered there. */
-void pv_shadow_drop(pv_vcpu *v, uint64_t gva)
+/* The page in one address space, or every page of the large one that was splintered there. */
+static void drop_page(struct engine *e, struct root *root, uint64_t gva)
 {
-    struct engine *e = (struct engine *)v;
     struct shadow *s = e->shadow;
-    struct root *root = &s->roots[s->current];
+    bool is_current = root == &s->roots[s->current]; /* a change of roots empties the TLB */
     uint64_t *entry = shadow_entry(e, root, gva);
     uint8_t large = 0;
     for (uint64_t at = gva & ~0x3fffffull; at <= (gva | 0x3fffff) && at >= (gva & ~0x3fffffull); at += 0x200000) {
@@ -367,21 +375,34 @@ void pv_shadow_drop(pv_vcpu *v, uint64_t gva)
     }
     if (root->has_gib_pages) {
         shadow_drop_root(e, root);
-        shadow_load_root(e);
+        if (is_current)
+            shadow_load_root(e);
         return;
     }
     if (!large && (!entry || !(*entry & ENTRY_P)))
         return;
     bool code = large || !(*entry & ENTRY_NX);
     if (large == 22)
-        drop_table(e, gva ^ 0x200000);
+        drop_table(e, root, gva ^ 0x200000);
     if (large) {
-        drop_table(e, gva);
-        pv_flush_tlb(v);
+        drop_table(e, root, gva);
+        if (is_current)
+            pv_flush_tlb(&e->v);
     } else {
         *entry = 0;
-        flush_page(e, gva);
+        if (is_current)
+            flush_page(e, gva);
     }
     if (code)
         new_epoch(e);
+}
+
+/* INVLPG. With PCIDs it concerns global pages of all address spaces (SDM 3A 4.10.4.1): more may always be dropped. */
+void pv_shadow_drop(pv_vcpu *v, uint64_t gva, bool everywhere)
+{
+    struct engine *e = (struct engine *)v;
+    struct shadow *s = e->shadow;
+    for (uint32_t i = 0; i < N_ROOTS; i++)
+        if (i == s->current || (everywhere && s->roots[i].key))
+            drop_page(e, &s->roots[i], gva);
 }

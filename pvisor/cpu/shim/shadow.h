@@ -39,7 +39,7 @@ struct root {
     uint64_t table;            /* engine-physical */
     uint32_t tables;           /* the tables below it: a list through shadow.next_table */
     bool has_gib_pages;        /* splintered pages of 1 GiB: INVLPG of any address in one drops the root */
-    bool stale;                /* the guest wrote to its tables: dropped when CR3 is loaded next */
+    bool stale;                /* the guest wrote to its tables: dropped at the next flush, as a load of CR3 is one */
     uint64_t stale_spans[N_STALE_SPANS]; /* likewise, but of these parts only */
     uint32_t n_stale_spans;
     uint64_t epoch, generation;

@@ -37,6 +37,7 @@ struct lane {
     uint32_t n_chain;
     struct lane_fault chain[LANE_CHAIN];    /* what led to the delivery under way */
     uint64_t faults_at, n_faults;           /* how many exceptions came at one instruction count */
+    bool offers_pcids;         /* the guest may set CR4.PCIDE */
     uint32_t n_sites, n_io_sites;
     uint64_t sites[LANE_SITES];             /* addresses of instructions with a hook (sites.c) */
     uint32_t n_mmio;
@@ -72,7 +73,7 @@ enum { FLAG_IF = 1 << 9, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
 
 const char *find_internals(void);
 const char *find_fields(struct engine *e);
-struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char **wrong);
+struct engine *open_lane(void *ram, uint64_t ram_bytes, uint32_t model, void *owner, const char **wrong);
 
 void check_ioport(struct engine *e, uint32_t ioport, int size);
 bool hook_sites(struct engine *e, uint64_t address, uint32_t size);

@@ -76,7 +76,7 @@ static void install_lane_hooks(struct engine *e)
 }
 
 /* NULL, and what is wrong, where the engine is not as the lane needs it. */
-struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char **wrong)
+struct engine *open_lane(void *ram, uint64_t ram_bytes, uint32_t model, void *owner, const char **wrong)
 {
     struct engine *e = calloc(1, sizeof *e);
     struct lane *lane = calloc(1, sizeof *lane);
@@ -88,6 +88,7 @@ struct engine *open_lane(void *ram, uint64_t ram_bytes, void *owner, const char 
     }
     e->lane = lane;
     e->at = probed.at;
+    e->model = model;
     e->v.owner = owner;
     e->v.budget = e->v.deadline_ns = e->v.slice_ns = UINT64_MAX;
     *wrong = "the CPU state was not found in the engine's memory";
@@ -109,15 +110,20 @@ void close_lane(struct engine *e)
     free(e->lane);
 }
 
-pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, void *owner)
+pv_vcpu *pv_open_emulated(void *ram, uint64_t ram_bytes, uint32_t model, void *owner)
 {
     const char *wrong;
-    struct engine *e = open_lane(ram, ram_bytes, owner, &wrong);
+    struct engine *e = open_lane(ram, ram_bytes, model, owner, &wrong);
     if (e && !track_for_signals(e)) {
         pv_close(&e->v);
         return NULL;
     }
     return e ? &e->v : NULL;
+}
+
+void pv_offer_pcids(pv_vcpu *v)
+{
+    ((struct engine *)v)->lane->offers_pcids = true;
 }
 
 int pv_map_mmio(pv_vcpu *v, uint64_t base, uint64_t n_bytes)

@@ -169,7 +169,7 @@ int pv_emulation_self_test(char *error, size_t error_size)
         return 0;
     uint8_t *ram = aligned_alloc(PAGE_BYTES, RAM_BYTES);
     const char *wrong = ram ? find_internals() : "out of memory";
-    struct engine *e = wrong ? NULL : open_lane(ram, RAM_BYTES, NULL, &wrong);
+    struct engine *e = wrong ? NULL : open_lane(ram, RAM_BYTES, 0, NULL, &wrong);
     if (e) {
         wrong = prove(e, ram);
         pv_close(&e->v);

@@ -3,6 +3,8 @@
  * Instructions that need a look before the engine runs them, for which Unicorn has no hook:
  *   RDMSR, WRMSR and MOV CR8, where the engine lacks what they are about: the local APIC (IA32_APIC_BASE, the task
  *   priority) and virtual time (the TSC's registers). All other registers are left to the engine.
+ *   MOV CR3 while CR4.PCIDE is set, where PCIDs are offered: the engine takes bit 63, which says that nothing shall be
+ *   flushed, for a part of the address.
  *   INS and OUTS outside ring 0: when their intercept hears of them, they have stored a zero, or read, already, and
  *   the I/O port may not be allowed.
  * So the block hook looks through each block that it does not know, and puts a hook on the very address of such an
@@ -12,12 +14,14 @@
 #include "emu.h"
 
 enum { VECTOR_GP = 13, MAX_BLOCK = 4096 };
+#define CR3_KEEPS (1ull << 63)
+enum { CR4_PCIDE = 1 << 17, PHYSICAL_BITS = 40 };
 enum { MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_TSC_ADJUST = 0x3b };
 
 struct found {
     uint32_t reason, n_bytes;  /* an exit's reason; INS and OUTS: IO_IN, IO_OUT */
     int size;                  /* INS and OUTS: of the I/O port */
-    uint32_t gpr;              /* MOV CR8: the other register */
+    uint32_t number, gpr;      /* MOV CRn: which, and the other register */
     bool is_write;
 };
 
@@ -48,10 +52,11 @@ static struct found look_at(const uint8_t *code, uint32_t n, uint32_t width)
     } else if ((opcode & ~2) == 0x20 && at + 2 < n) {
         uint8_t modrm = code[at + 2];
         uint32_t number = (modrm >> 3 & 7) | (rex & 4 ? 8 : 0);
-        if (number == 8)
-            found.reason = PV_EXIT_MOV_CR;
-        found.gpr = (modrm & 7) | (rex & 1 ? 8 : 0);
         found.is_write = opcode == 0x22;
+        if (number == 8 || (number == 3 && found.is_write))
+            found.reason = PV_EXIT_MOV_CR;
+        found.number = number;
+        found.gpr = (modrm & 7) | (rex & 1 ? 8 : 0);
     }
     return found;
 }
@@ -64,8 +69,21 @@ static bool is_string_io(const struct found *found)
 static bool is_ours(struct engine *e, const struct found *found)
 {
     uint32_t msr = (uint32_t)e->v.regs->gpr[RCX];
-    return found->reason == PV_EXIT_MOV_CR ||
-           (found->reason && (msr == MSR_TSC || msr == MSR_APIC_BASE || msr == MSR_TSC_ADJUST));
+    if (found->reason == PV_EXIT_MOV_CR)
+        return found->number == 8;
+    return found->reason && (msr == MSR_TSC || msr == MSR_APIC_BASE || msr == MSR_TSC_ADJUST);
+}
+
+/* MOV CR3 with bit 63: a load without it, since flushing more than is asked for is always right. */
+static void load_cr3(struct engine *e, uint64_t address, const struct found *found)
+{
+    uint64_t root = e->v.regs->gpr[found->gpr] & ~CR3_KEEPS, rip = e->v.regs->rip + found->n_bytes;
+    uncredit_from(e, address);
+    if (root >> PHYSICAL_BITS)
+        internals.raise(e->state, VECTOR_GP, 0);
+    unicorn.reg_write(e->uc, UC_X86_REG_CR3, &root);
+    e->v.insns++;
+    unicorn.reg_write(e->uc, UC_X86_REG_RIP, &rip);
 }
 
 /* Before the instruction at one of the addresses; the code there may be another now. */
@@ -81,8 +99,14 @@ static void on_site(uc_engine *uc, uint64_t address, uint32_t size, void *user)
     struct found found = look_at(code, instruction_length(code, n, width_of(e)), width_of(e));
     if (is_string_io(&found))
         check_ioport(e, (uint32_t)e->v.regs->gpr[RDX], found.size);
-    if (current_hflags(e) & HF_CPL || !is_ours(e, &found))
-        return; /* in ring 3 the engine raises #GP */
+    if (current_hflags(e) & HF_CPL)
+        return; /* the engine raises #GP */
+    if (found.number == 3 && found.is_write && lane_cr4(e) & CR4_PCIDE && e->v.regs->gpr[found.gpr] & CR3_KEEPS) {
+        load_cr3(e, address, &found);
+        return;
+    }
+    if (!is_ours(e, &found))
+        return;
     uint64_t rip = e->v.regs->rip;
     e->v.exit.number = found.gpr;
     e->v.exit.is_write = found.is_write;
@@ -124,7 +148,8 @@ bool hook_sites(struct engine *e, uint64_t address, uint32_t size)
         if (!length)
             break;
         struct found found = look_at(code + at, length, width_of(e));
-        if (!found.reason || is_string_io(&found) != outside || is_known(lane, address + at) ||
+        bool is_pcid = found.number == 3 && !e->lane->offers_pcids;
+        if (!found.reason || is_pcid || is_string_io(&found) != outside || is_known(lane, address + at) ||
             lane->n_sites == LANE_SITES || (outside && lane->n_io_sites == LANE_IO_SITES))
             continue;
         lane->n_io_sites += outside; /* fewer: user code does not use up the table */

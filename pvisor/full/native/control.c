@@ -9,8 +9,7 @@
 /* Bits of CR0 with which a change neither begins nor ends anything: MP EM TS NE AM. */
 #define CR0_FREE (CR0_MP | CR0_EM | CR0_TS | 1u << 5 | CR0_AM)
 #define CR0_DEFINED 0xe005003full
-/* TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
-#define CR4_OFFERED 0x7fcull
+#define CR3_KEEPS (1ull << 63) /* in a load of CR3 while CR4.PCIDE is set: nothing is flushed */
 #define CR3_RESERVED (~0ull << PHYSICAL_BITS)
 #define PDPTE_RESERVED (~0ull << PHYSICAL_BITS | 0x1e6)
 
@@ -44,10 +43,13 @@ static bool load_pdptes(struct engine *e, uint64_t cr3)
 static bool write_cr3(struct engine *e, uint64_t value)
 {
     pv_cpu *c = cpu_of(e);
+    bool keeps = c->cr4 & CR4_PCIDE && value & CR3_KEEPS;
+    if (keeps)
+        value &= ~CR3_KEEPS;
     if (is_long(e) ? value & CR3_RESERVED : c->cr0 & CR0_PG && c->cr4 & CR4_PAE && !load_pdptes(e, value))
         return false;
     c->cr3 = value;
-    switch_space(e);
+    switch_space(e, keeps);
     return true;
 }
 
@@ -55,11 +57,12 @@ static bool write_cr3(struct engine *e, uint64_t value)
 static bool write_cr4(struct engine *e, uint64_t value)
 {
     pv_cpu *c = cpu_of(e);
-    if (value & ~CR4_OFFERED || (value ^ c->cr4) & (CR4_PSE | CR4_PAE | CR4_TSD))
+    if (value & ~c->cr4_offered || (value ^ c->cr4) & (CR4_PSE | CR4_PAE | CR4_TSD | CR4_PCIDE))
         return false;
     c->cr4 = value;
     pv_set_cr4(&e->v, value);
-    switch_space(e);
+    pv_shadow_flush(&e->v, 0, 0);
+    switch_space(e, false);
     return true;
 }
 

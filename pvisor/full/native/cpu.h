@@ -14,7 +14,7 @@
 
 /* Control bits (SDM 3A 2.5, 2.2.1, 2.3). */
 enum { CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3, CR0_ET = 1 << 4, CR0_WP = 1 << 16, CR0_AM = 1 << 18 };
-enum { CR4_TSD = 1 << 2, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5 };
+enum { CR4_TSD = 1 << 2, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_PCIDE = 1 << 17, CR4_OSXSAVE = 1 << 18 };
 enum { EFER_SCE = 1, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 enum { RFLAGS_IF = 1 << 9, RFLAGS_IOPL = 3 << 12, RFLAGS_NT = 1 << 14, RFLAGS_RF = 1 << 16 };
 #define CR0_PG (1u << 31)
@@ -164,7 +164,7 @@ static inline bool is_conforming(const struct descriptor *d)
 }
 
 /* --- paging.c */
-void switch_space(struct engine *e);
+void switch_space(struct engine *e, bool keeps); /* keeps: nothing is flushed */
 
 /* --- mmio.c */
 bool device_access(struct engine *e, uint64_t gpa);

@@ -21,6 +21,9 @@ typedef struct pv_cpu {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t tsc_offset, tsc_adjust, tsc_aux, pat, misc_enable;
+    uint64_t xcr0;             /* the real one is the same */
+    uint64_t cr4_offered;      /* bits of CR4 that this CPU has; all others are reserved */
+    uint32_t has_tsc_aux;      /* there is RDTSCP, and with it IA32_TSC_AUX */
     uint32_t iopl;             /* the guest's own RFLAGS.IOPL; the real one is 0 */
     uint32_t n_faults_there;   /* how many exceptions in a row, with no instruction between them */
     uint64_t faults_at;        /* retired instructions when the last exception was delivered */

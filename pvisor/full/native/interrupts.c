@@ -193,6 +193,8 @@ static bool general_protection(struct engine *e)
 static bool invalid_opcode(struct engine *e)
 {
     const pv_exit *x = &e->v.exit;
+    if (is_pc(e) && cpu_of(e)->cr4 & CR4_OSXSAVE && cpu_of(e)->cr0 & CR0_TS)
+        return false; /* it may be XSAVE */
     if (!is_pc(e) || x->n_insn < 2 || x->insn[0] == 0xf1 || (x->insn[0] == 0x0f && x->insn[1] == 0x33))
         return false;
     return reflect(e, x->vector, 0);

@@ -33,7 +33,7 @@ static uint64_t *field_of(pv_cpu *c, uint32_t index)
     case MSR_CSTAR: return &c->cstar;
     case MSR_FMASK: return &c->fmask;
     case MSR_KERNEL_GS_BASE: return &c->kernel_gs_base;
-    case MSR_TSC_AUX: return &c->tsc_aux;
+    case MSR_TSC_AUX: return c->has_tsc_aux ? &c->tsc_aux : NULL;
     default: return NULL;
     }
 }
@@ -94,9 +94,13 @@ static bool wrmsr(struct engine *e)
         set_base(e, index == MSR_FS_BASE ? SEG_FS : SEG_GS, value);
         break;
     case MSR_STAR: case MSR_LSTAR: case MSR_CSTAR: case MSR_FMASK: case MSR_KERNEL_GS_BASE: case MSR_TSC_AUX:
-    case MSR_SYSENTER_CS: case MSR_SYSENTER_ESP: case MSR_SYSENTER_EIP:
-        *field_of(cpu_of(e), index) = value;
+    case MSR_SYSENTER_CS: case MSR_SYSENTER_ESP: case MSR_SYSENTER_EIP: {
+        uint64_t *field = field_of(cpu_of(e), index);
+        if (!field)
+            return false;
+        *field = value;
         break;
+    }
     default:
         return false;
     }

@@ -2,14 +2,30 @@
 /* Page faults in C: the shadow is filled, or the guest gets the fault that is its own; INVLPG (full/paging.py). */
 #include "full/native/cpu.h"
 
-/* CR3 was loaded, or what it means has changed: the shadow of these tables, in this mode, is current. */
-void switch_space(struct engine *e)
+/* Bits of a key; with PCIDs, CR3's low 12 bits stand at the top, above any physical address. full/paging.py has the same. */
+enum { KEY_UNPAGED = 1, KEY_PAGED = 2, KEY_LONG = 4, KEY_PAE = 8, KEY_PCID = 16, KEY_PCID_SHIFT = 48 };
+#define KEY_PCID_MASK (0xfffull << KEY_PCID_SHIFT | KEY_PCID)
+
+static uint64_t key_of_space(const pv_cpu *c)
 {
-    const pv_cpu *c = cpu_of(e);
-    uint64_t key = 1;
-    if (c->cr0 & CR0_PG)
-        key = (c->cr3 & ~0x1full) | 2 | (c->efer & EFER_LMA ? 4 : 0) | (c->cr4 & CR4_PAE ? 8 : 0);
-    pv_shadow_switch(&e->v, key);
+    if (!(c->cr0 & CR0_PG))
+        return KEY_UNPAGED;
+    uint64_t mode = KEY_PAGED | (c->efer & EFER_LMA ? KEY_LONG : 0) | (c->cr4 & CR4_PAE ? KEY_PAE : 0);
+    if (c->cr4 & CR4_PCIDE)
+        return (c->cr3 & ~0xfffull) | (c->cr3 & 0xfff) << KEY_PCID_SHIFT | KEY_PCID | mode;
+    return (c->cr3 & ~0x1full) | mode;
+}
+
+/*
+ * CR3 was loaded, or what it means has changed: the shadow of these tables, in this mode, is current. Unless `keeps`,
+ * whatever is tagged with its PCID is flushed, of other tables, too (SDM 3A 4.10.4.1).
+ */
+void switch_space(struct engine *e, bool keeps)
+{
+    uint64_t key = key_of_space(cpu_of(e));
+    if (key & KEY_PCID && !keeps)
+        pv_shadow_flush(&e->v, KEY_PCID_MASK, key & KEY_PCID_MASK);
+    pv_shadow_switch(&e->v, key, keeps);
 }
 
 static uint32_t access_of(uint32_t error_code)
@@ -61,7 +77,7 @@ static bool invlpg(struct engine *e)
         return false;
     x->n_ops = 1;
     x->ops[0] = m.address;
-    pv_shadow_drop(&e->v, m.address);
+    pv_shadow_drop(&e->v, m.address, cpu_of(e)->cr4 & CR4_PCIDE);
     return step_over(e, insn.op + 2 + m.n_bytes);
 }
 
