@@ -98,7 +98,8 @@ if TYPE_CHECKING:
     type=click.IntRange(0, (1 << 64) - 1),
     default=0,
     show_default=True,
-    help="Para: what the guest's random bytes begin with; the same seed gives the same bytes.",
+    help="Vary when the guest is interrupted, its time slices and, in para, its random bytes: the same seed "
+    "does the same every time; 0 does not vary times.",
 )
 @click.option(
     "--disk",
@@ -285,7 +286,8 @@ def _trace_writer(config: DomainConfig, trace: OutputFile, host: OutputFile | No
     from pvisor.vmm.builder import mode_of
 
     mode = mode_of(read_image(config.kernel, config.entry), config.mode)
-    domain = TracedDomain(1, config.kernel.name, mode, sha256(config.kernel.read_bytes()).hexdigest())
+    digest = sha256(config.kernel.read_bytes()).hexdigest()
+    domain = TracedDomain(1, config.kernel.name, mode, digest, config.cpu or "", config.seed)
     return TraceWriter(trace.write, domain, host.write if host is not None else None)
 
 

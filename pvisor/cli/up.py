@@ -49,8 +49,8 @@ def up(file: Path, n_threads: int, stats_file: Path | None) -> int:
 
     FILE is TOML: [domain.NAME] with kernel, mode, memory, memory_targets, vcpus, weight, cap, cmdline,
     initrd, modules, disks, network, group, served_by, console, cpu, seed, tier, transport, max_insns and
-    timeout, of which only kernel must be there; [network.NAME] with pcap. What the domains print comes line by
-    line with their names, unless a console names a file.
+    timeout, of which only kernel must be there; [network.NAME] with pcap. What the domains print comes line
+    by line with their names, unless a console names a file.
 
     A target moves while the domain runs: memory_targets = [{ at_ms = 10, memory = "24M" }] asks a
     paravirtual domain to have no more than that from 10 ms of virtual time on; it hears of it by an event.

@@ -12,6 +12,21 @@ NEVER = (1 << 64) - 1
 N_OWN = 8
 
 
+MAX_LATE_NS = 10_000
+"""Where a seed varies it, a deadline is heard of less than this late."""
+_U64_MAX = NEVER
+
+
+def vary(seed: int, at_ns: int, span_ns: int) -> int:
+    """A number below `span_ns` by seed and time, 0 for the seed 0: SplitMix64 (Steele, Lea, Flood, 2014)."""
+    if not seed:
+        return 0
+    z = (seed ^ at_ns) + 0x9E37_79B9_7F4A_7C15 & _U64_MAX
+    z = (z ^ z >> 30) * 0xBF58_476D_1CE4_E5B9 & _U64_MAX
+    z = (z ^ z >> 27) * 0x94D0_49BB_1331_11EB & _U64_MAX
+    return (z ^ z >> 31) % span_ns
+
+
 class Cell(Protocol):
     """Where an OwnTimer's deadline stands; due_ns is NEVER when there is none."""
 
@@ -25,6 +40,7 @@ class Shared(Protocol):
     n_made: int
     listed_ns: int
     n_acted: int
+    seed: int
 
     @property
     def own(self) -> Sequence[Cell]:
@@ -44,6 +60,7 @@ class _Plain:
     n_made: int = 0
     listed_ns: int = NEVER
     n_acted: int = 0
+    seed: int = 0
     own: list[_PlainCell] = field(default_factory=lambda: [_PlainCell() for _ in range(N_OWN)])
 
 
@@ -97,6 +114,10 @@ class Timers:
     """Deadlines in virtual nanoseconds. `now` gives the time; `on_change` hears of a new `next_due_ns`.
 
     `shared` is the memory that native handlers see, pv_deadlines of full/native/deadlines_state.h.
+
+    With a seed the vCPU hears of each deadline up to MAX_LATE_NS late, by the same measure in each run: no
+    data sheet says how soon a device's event becomes an interrupt that the CPU takes. Another seed makes the
+    guest and its interrupts meet elsewhere.
     """
 
     def __init__(
@@ -113,6 +134,15 @@ class Timers:
         self._own: list[OwnTimer] = []
         self._heap: list[tuple[int, int, Timer]] = []
         self._n_cancelled = 0
+
+    @property
+    def seed(self) -> int:
+        """Of how late deadlines are heard of; 0: at once."""
+        return int(self._shared.seed)
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._shared.seed = seed
 
     def own(self, act: Callable[[], object]) -> OwnTimer:
         """A deadline for a device with native handlers; it has none at first. There are N_OWN at most."""
@@ -159,9 +189,11 @@ class Timers:
 
     @property
     def next_due_ns(self) -> int | None:
-        """The earliest deadline, or None."""
+        """When the earliest deadline is heard of, or None."""
         due_ns = self._next()[0]
-        return None if due_ns == NEVER else due_ns
+        if due_ns == NEVER:
+            return None
+        return due_ns + vary(self.seed, due_ns, MAX_LATE_NS) if due_ns <= NEVER - MAX_LATE_NS else due_ns
 
     def run_due(self) -> None:
         """Act for every deadline up to now: by time, those of one time in the order of their making."""

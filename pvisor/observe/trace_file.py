@@ -5,7 +5,8 @@ A trace holds virtual facts only, so the same guest with the same input gives th
 either tier, by every transport. It is a sequence of msgpack values:
 
     header   {"format": "pvisor.trace", "version": 1,
-              "domains": [{"domid", "name", "mode", "sha256"}, ...],      sha256 of the guest's file
+              "domains": [{"domid", "name", "mode", "sha256"}, ...],      sha256 of the guest's file; and
+                                           "cpu" and "seed", where `pvisor run` was given a CPU and a seed
               "reasons": {number: label}, "operands": {number: [name, ...]}, "outcomes": {number: label}}
     record   [virtual_ns, domid, vcpu, reason, rip, [operand, ...], result, outcome]
     ...
@@ -59,6 +60,7 @@ OPERANDS: Final[Mapping[ExitReason, tuple[str, ...]]] = {
     ExitReason.DESCRIPTOR_TABLE: ("base", "limit"),
     ExitReason.SEGMENT_LOAD: ("selector",),
     ExitReason.FAR_TRANSFER: ("selector", "target"),
+    ExitReason.XSETBV: ("register", "value"),
     ExitReason.RDMSR: ("msr",),
     ExitReason.WRMSR: ("msr", "value"),
     ExitReason.INVLPG: ("address",),
@@ -85,6 +87,10 @@ class TracedDomain:
     name: str
     mode: str
     sha256: str
+    cpu: str = ""
+    """As `--cpu` had it; not in the header where it was not given."""
+    seed: int = 0
+    """As `--seed` had it, likewise."""
 
 
 class TraceWriter:
@@ -132,13 +138,14 @@ def _header(domain: TracedDomain) -> dict[str, object]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "domains": [
-            {"domid": domain.domid, "name": domain.name, "mode": domain.mode, "sha256": domain.sha256}
-        ],
+        "domains": [{
+            "domid": domain.domid, "name": domain.name, "mode": domain.mode, "sha256": domain.sha256,
+            **({"cpu": domain.cpu} if domain.cpu else {}), **({"seed": domain.seed} if domain.seed else {}),
+        }],
         "reasons": {int(reason): reason.label for reason in traced},
         "operands": {int(reason): list(names) for reason, names in OPERANDS.items()},
         "outcomes": {int(outcome): outcome.name.lower() for outcome in Outcome},
-    }
+    }  # fmt: skip
 
 
 def _record(record: Any, domid: int) -> tuple[object, ...]:

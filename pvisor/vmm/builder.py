@@ -299,6 +299,7 @@ def _attach_devices(
     shared = new_deadlines()
     vcpu.v.device[DEVICE_DEADLINES] = shared
     timers = domain.timers = Timers(lambda: vcpu.virtual_ns, shared=shared)
+    timers.seed = parts.config.seed
     timers.on_change = lambda: vcpu.set_deadline(timers.next_due_ns)
     timers.run_natively = vcpu.run_deadlines
     config = parts.config

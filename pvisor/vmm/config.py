@@ -61,7 +61,7 @@ class DomainConfig:
     cpu: str | None = None
     """A PC's CPU, as `parse_cpu` (cpu/models.py) has it; None: the default one."""
     seed: int = 0
-    """What the random bytes of its entropy device begin with."""
+    """Of its random bytes, of its time slices, and of how late its deadlines are heard of; 0: at once."""
     net: bool = False
     """A network card, on the switch that the run is given or on one of its own."""
     debug_abi: bool = False

@@ -42,6 +42,7 @@ def build_para(parts: Parts) -> Machine:
     )  # fmt: skip
     domain = domain_of(parts, ParaWing(offered))
     domain.timers = Timers(lambda: vcpus[0].virtual_ns)
+    domain.timers.seed = parts.config.seed
     rooms = _Rooms(parts, domain, vcpus, frames, started)
     wing = ParaWing(offered, rooms.served, rooms.cpus, rooms.io.console.served)
     rooms.io.multicall.table = wing.calls

@@ -16,7 +16,7 @@ from pvisor.domain.domain import Domain
 from pvisor.domain.meeting import Meeting
 from pvisor.domain.outcome import STATUS_TIME_OVER, EndedBy, Ending, Outcome
 from pvisor.domain.scheduling import VcpuState
-from pvisor.machine.timers import NEVER
+from pvisor.machine.timers import NEVER, vary
 from pvisor.vmm.credit import Account, CreditScheduler
 from pvisor.vmm.handover import Handovers
 from pvisor.vmm.member import Member, Runner
@@ -342,6 +342,8 @@ class PhysicalCpu:
     def _set_slice(self, runner: Runner) -> None:
         """When the turn of who runs ends: by its slice, for one that was woken, for others' deadlines."""
         slice_ns, mine = self.queue.slice_ns(runner), runner.member
+        if slice_ns is not None:
+            slice_ns -= vary(mine.domain.timers.seed, runner.since_ns, slice_ns // 2 + 1)
         end_ns = NEVER if slice_ns is None else runner.since_ns + slice_ns
         end_ns = self._turn_end_ns = min(end_ns, self._preempt_at_ns)
         end_ns = min(end_ns, self.limit_ns, mine.look_ns)

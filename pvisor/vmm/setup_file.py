@@ -23,7 +23,7 @@
     group = "storage"                  # with --threads: those of one group share a physical CPU
     console = "server.log"             # a file; without it, stdout, each line with the domain's name
     cpu = "sandybridge,-xsave"         # PC kernels: as `pvisor run --cpu`
-    seed = 0                           # of its entropy
+    seed = 0                           # of its times and its entropy, as `pvisor run --seed`
     served_by = { "block/0" = "disks" }  # devices that another domain serves, not the host
     tier = "native"                    # native, python
     transport = "syscall"              # syscall, vmcall, int

@@ -242,3 +242,12 @@ def test_a_terminal_without_our_characters(guests: Shelf) -> None:
     plain = {**environment(), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     said = subprocess.run(command("demos"), capture_output=True, timeout=60, env=plain, check=False)
     assert (said.returncode, said.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("cpu", ["", "haswell", "+avx", "nehalem,+xsave", "sandybridge,pcid"])
+def test_a_cpu_that_cannot_be_had(pvisor: Pvisor, guests: Shelf, cpu: str) -> None:
+    refused(pvisor("run", guests("hello", "full"), "--cpu", cpu), 125, "--cpu ")
+
+
+def test_a_cpu_for_a_paravirtual_guest(pvisor: Pvisor, guests: Shelf) -> None:
+    refused(pvisor("run", guests("hello", "para"), "--cpu", "westmere"), 125, "is for PCs")

@@ -137,3 +137,19 @@ def test_what_run_does_not_import(guests: Shelf) -> None:
     words[1:3] = ["-c", script]
     done = subprocess.run(words, capture_output=True, timeout=60, env=environment(), check=False)
     assert done.stderr == b"[]\n"
+
+
+def test_a_trace_says_which_cpu_and_seed_it_had(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    said = pvisor("run", guests("hello", "full"), "--trace", trace, "--cpu", "nehalem", "--seed", "5")
+    assert said.status == 0, said
+    assert b"nehalem" in trace.read_bytes() and b"seed" in trace.read_bytes()
+    assert pvisor("run", guests("hello", "full"), "--trace", trace).status == 0
+    assert b"cpu" not in trace.read_bytes()[:200] and b"seed" not in trace.read_bytes()
+
+
+def test_cpu_help_tells_what_there_is(pvisor: Pvisor) -> None:
+    said = pvisor("run", "nowhere", "--cpu", "help")
+    assert (said.status, said.err) == (0, "")
+    for word in ("westmere", "sandybridge", "pcid, xsave", "avx "):
+        assert word in said.out

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvisor.cpu.unicorn_engine import new_deadlines
-from pvisor.machine.timers import N_OWN, NEVER, OwnTimer, Timers
+from pvisor.machine.timers import MAX_LATE_NS, N_OWN, NEVER, OwnTimer, Timers, vary
 
 
 class Clock:
@@ -93,3 +93,25 @@ def test_all_act_in_the_order_of_time_and_making(deadlines: list[tuple[bool, int
             clock.timers.at(due_ns, lambda i=i: clock.acted.append(str(i)))  # type: ignore[misc]
     expected = sorted(range(len(deadlines)), key=lambda i: deadlines[i][1])
     assert clock.to(20) == [str(i) for i in expected]
+
+
+@given(st.integers(1, NEVER), st.lists(st.integers(0, NEVER), min_size=1, max_size=5))
+def test_with_a_seed_deadlines_are_heard_of_a_little_late(seed: int, times: list[int]) -> None:
+    clock = Clock()
+    clock.timers.seed = seed
+    for due_ns in times:
+        clock.timers.at(due_ns, lambda: None)
+    heard_ns, due_ns = clock.timers.next_due_ns, min(times)
+    if due_ns == NEVER:
+        assert heard_ns is None
+    else:
+        assert heard_ns is not None and due_ns <= heard_ns < min(due_ns + MAX_LATE_NS, NEVER + 1)
+
+
+def test_a_seed_says_how_late_and_0_says_not_at_all() -> None:
+    assert {vary(0, at_ns, 100) for at_ns in range(50)} == {0}
+    assert [vary(1, at_ns, 100) for at_ns in range(50)] != [vary(2, at_ns, 100) for at_ns in range(50)]
+    assert vary(1, 5, 1 << 64) == vary(1, 5, 1 << 64)
+    # SplitMix64 from 0 and 1 (the reference program of Vigna, prng.di.unimi.it): its first numbers.
+    assert vary(1, 1, 1 << 64) == 0xE220_A839_7B1D_CDAF
+    assert vary(1, 0, 1 << 64) == 0x910A_2DEC_8902_5CC1

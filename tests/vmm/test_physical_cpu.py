@@ -9,7 +9,7 @@ import pytest
 
 from pvisor.domain.outcome import EndedBy
 from pvisor.domain.scheduling import VcpuState
-from pvisor.vmm.credit import PERIOD_NS, RATE_LIMIT_NS
+from pvisor.vmm.credit import PERIOD_NS, RATE_LIMIT_NS, SLICE_NS
 from pvisor.vmm.loop import TIME_OVER
 from pvisor.vmm.physical_cpu import PhysicalCpu
 from tests.vmm.timed import MS, US, Guest, Program, S, off, sleep, spin
@@ -249,3 +249,18 @@ def test_an_event_that_comes_with_the_wish_to_sleep_is_not_lost() -> None:
     cpu.run()
     assert guest.domain.ending is not None
     assert guest.domain.ending.ended_by is EndedBy.GUEST
+
+
+def test_a_seed_varies_the_slices_of_its_domain() -> None:
+    def turns(seed: int) -> list[tuple[int, int]]:
+        cpu = PhysicalCpu()
+        one, other = Guest(cpu, spin(40 * SLICE_NS)), Guest(cpu, spin(40 * SLICE_NS))
+        one.domain.timers.seed = seed
+        cpu.run()
+        assert {end - begin for begin, end in other.vcpu.turns[1:5]} == {SLICE_NS}
+        return one.vcpu.turns
+
+    spans = [end - begin for begin, end in turns(1)[1:-5]]
+    assert len(set(spans)) > 10 and SLICE_NS // 2 <= min(spans) < SLICE_NS
+    assert turns(1) == turns(1) != turns(2)
+    assert {end - begin for begin, end in turns(0)[1:-5]} == {SLICE_NS}

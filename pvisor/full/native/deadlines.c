@@ -6,6 +6,7 @@
 #include "full/native/clocks.h"
 #include "full/native/controllers.h"
 
+enum { MAX_LATE_NS = 10000 };
 enum { N_OWN = sizeof((pv_deadlines){0}.own) / sizeof(pv_deadline) };
 
 /* The earliest of them, by time and order. */
@@ -20,9 +21,21 @@ static uint32_t first_own(const pv_deadlines *list)
     return first;
 }
 
+/* machine/timers.py has the same: SplitMix64 of seed and time (Steele, Lea, Flood: OOPSLA 2014). */
+static uint64_t heard_ns(const pv_deadlines *list, uint64_t due_ns)
+{
+    if (likely(!list->seed) || due_ns > NEVER_NS - MAX_LATE_NS)
+        return due_ns;
+    uint64_t z = (list->seed ^ due_ns) + 0x9e3779b97f4a7c15ull;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return due_ns + (z ^ z >> 31) % MAX_LATE_NS;
+}
+
 static void follow(struct engine *e, const pv_deadlines *list)
 {
-    uint64_t own_ns = list->own[first_own(list)].due_ns, next_ns = own_ns < list->listed_ns ? own_ns : list->listed_ns;
+    uint64_t own_ns = list->own[first_own(list)].due_ns;
+    uint64_t next_ns = heard_ns(list, own_ns < list->listed_ns ? own_ns : list->listed_ns);
     if (e->v.deadline_ns != next_ns) {
         e->v.deadline_ns = next_ns;
         refresh_limit(e);

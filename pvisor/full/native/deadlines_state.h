@@ -13,6 +13,7 @@ typedef struct pv_deadlines {
     uint64_t n_made;           /* the last order that was given */
     uint64_t listed_ns;        /* the earliest of those that only Python knows */
     uint64_t n_acted;
+    uint64_t seed;             /* of how late each is heard of; 0: at once */
     pv_deadline own[8];        /* one a device, by the number that it was given */
 } pv_deadlines;
 #endif
