@@ -20,6 +20,7 @@ PHYSICAL_BITS = 38
 """Guest-physical addresses end below the hypervisor's frames (machine/frames.py)."""
 LINEAR_BITS = 48
 TSC_HZ = 1_000_000_000
+MHZ = 1_000_000
 
 _VENDOR = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)  # "Genu", "ntel", "ineI": EBX, ECX, EDX
 _SIGNATURE = 0x0002_06A1  # family 6, model 0x2a: the Sandy Bridge that Unicorn plays (shim/engine.c)
@@ -61,10 +62,11 @@ def _four(data: bytes) -> CpuidLeaf:
 
 _BASE: Mapping[int, CpuidLeaf] = MappingProxyType(
     {
-        0x0: (0x15, _VENDOR[0], _VENDOR[1], _VENDOR[2]),
+        0x0: (0x16, _VENDOR[0], _VENDOR[1], _VENDOR[2]),
         0x1: (_SIGNATURE, 0x0001_0800, _ECX_1, _EDX_1),  # CLFLUSH line of 8 * 8 bytes, one logical processor
         # TSC = crystal * EBX / EAX; the local APIC's timer counts the same crystal (SDM 3A 10.5.4).
         0x15: (1, 1, TSC_HZ, 0),
+        0x16: (TSC_HZ // MHZ, TSC_HZ // MHZ, TSC_HZ // MHZ, 0),  # base, highest and reference frequency
         0x8000_0000: (0x8000_0008, 0, 0, 0),
         0x8000_0001: (0, 0, LAHF64, NX | GIB_PAGES | RDTSCP | LONG_MODE),
         0x8000_0002: _four(_BRAND[0:16]),
@@ -143,7 +145,7 @@ class CpuidTable:
             shown = HYPERVISOR if leaf == 1 and self.hypervisor_leaves else 0
             return a | more[0], b | more[1], c | more[2] | shown, d | more[3]
         highest = _BASE[leaf & 0x8000_0000][0] if leaf < 0x4000_0000 or leaf >= 0x8000_0000 else 0
-        return (0, 0, 0, 0) if leaf <= highest else _BASE[0x15]
+        return (0, 0, 0, 0) if leaf <= highest else _BASE[_BASE[0][0]]
 
     def answer(self, vcpu: Vcpu, exit: Exit, cr4: int = 0) -> None:
         """CPUID: the leaf that EAX asks for, and its sub-leaf that ECX does. OSXSAVE follows CR4."""

@@ -23,7 +23,7 @@ def test_the_hypervisor_shows_only_where_it_has_leaves() -> None:
     assert GUIDED.leaf(0x4000_0000) == (HIGHEST_HYPERVISOR, 1, 2, 3)
 
 
-@pytest.mark.parametrize("leaf", [0x16, 0xFF, 0x3FFF_FFFF, 0x4000_0000, 0x8000_0009, 0xFFFF_FFFF])
+@pytest.mark.parametrize("leaf", [0x17, 0xFF, 0x3FFF_FFFF, 0x4000_0000, 0x8000_0009, 0xFFFF_FFFF])
 def test_a_leaf_beyond_the_highest_gives_the_highest_basic_one(leaf: int) -> None:
     assert BARE.leaf(leaf) == BARE.leaf(BARE.leaf(0)[0])
 
@@ -46,6 +46,7 @@ def test_the_clock_leaf_says_one_gigahertz() -> None:
     # SDM 3A 10.5.4: the local APIC's timer counts the crystal, and that of full/apic_timer.py is 1 GHz.
     assert crystal_hz == 1_000_000_000
     assert BARE.leaf(0x8000_0007)[3] & 1 << 8, "the TSC is invariant"
+    assert BARE.leaf(0x16) == (1000, 1000, 1000, 0), "in MHz"
 
 
 def test_each_leaf_is_four_32_bit_words() -> None:
