@@ -138,9 +138,29 @@ __attribute__((aligned(64))) void lane_on_block(uc_engine *uc, uint64_t address,
     }
 }
 
+/*
+ * The engine looks at the first store through an entry of its TLB, and forgets the code that is changed by it; where
+ * the page is not executable, it looks at no further one (cputlb.c, notdirty_write). So a store into code through
+ * another address would go unseen. QEMU has all entries of a frame looked at again when code of it is translated;
+ * Unicorn has left that out, and it is done here.
+ */
+static void watch_code(struct engine *e, uint64_t address, uint32_t size)
+{
+    enum { FETCH = 2, USER_INDEX = 1, KERNEL_INDEX = 2 }; /* target/i386/cpu.h, cpu_mmu_index: no SMAP */
+    int index = (current_hflags(e) & HF_CPL) == 3 ? USER_INDEX : KERNEL_INDEX;
+    uint64_t last = address + (size ? size - 1 : 0);
+    for (uint64_t page = address & ~(uint64_t)(PAGE_BYTES - 1); page <= last; page += PAGE_BYTES) {
+        void *host = internals.host_address(e->state, page, FETCH, index);
+        if (host)
+            internals.watch_stores(e->lane->cpu, (uintptr_t)host, PAGE_BYTES);
+    }
+}
+
 void lane_on_translation(uc_engine *uc, uc_tb *block, uc_tb *before, void *user)
 {
     (void)uc;
     (void)before;
-    find_slot(user, block->pc)->extent.bytes = 0;
+    struct engine *e = user;
+    find_slot(e, block->pc)->extent.bytes = 0;
+    watch_code(e, block->pc, block->size);
 }

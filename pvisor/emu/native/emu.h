@@ -55,6 +55,8 @@ struct internals {
     void (*do_hardirq)(void *state, int vector, int is_hardware); /* an external interrupt */
     void (*raise)(void *state, int vector, int error_code);       /* does not return: longjmp into the engine */
     bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
+    void *(*host_address)(void *state, uint64_t address, int access, int mmu_index); /* NULL where the TLB has none */
+    void (*watch_stores)(void *cpu, uintptr_t host, uintptr_t n_bytes); /* the next store there is looked at */
     struct lane_layout at;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the lane uses of QEMU inside the library: four functions that the library exports, and fields of its CPU
+ * What the lane uses of QEMU inside the library: six functions that the library exports, and fields of its CPU
  * state. Functions are found by name, fields by what they hold after Unicorn's API has written them.
  */
 #include "cpu/shim/api.h"
@@ -15,6 +15,8 @@ static const struct { const char *name; size_t offset; } functions[] = {
     {"do_interrupt_x86_hardirq_x86_64", offsetof(struct internals, do_hardirq)},
     {"raise_exception_err_x86_64", offsetof(struct internals, raise)},
     {"cpu_restore_state_x86_64", offsetof(struct internals, restore_state)},
+    {"tlb_vaddr_to_host_x86_64", offsetof(struct internals, host_address)},
+    {"tlb_reset_dirty_x86_64", offsetof(struct internals, watch_stores)},
 };
 
 const char *find_internals(void)

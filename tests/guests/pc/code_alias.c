@@ -44,5 +44,15 @@ int main(void)
         sum += ((function *)page)() + ((function *)HIGH)();
     }
     show("and after it stored into itself", sum);
+
+    /* Through an address that may not run, whose translation stays: always the same entry of the TLB. */
+    wrmsr(0xc0000080, rdmsr(0xc0000080) | 0x800);
+    table[2] = (word)page | P | W | 1ull << 63;
+    sum = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        write_function(HIGH + 2 * 4096, i);
+        sum += ((function *)HIGH)();
+    }
+    show("written where it may not run", sum);
     return 0;
 }
