@@ -43,8 +43,8 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 MEANING: Final = (
     "Exits and instructions carry over to other engines and to hardware; the host's time does not. Handlers "
     "in C are timed by samples (one of 64); `guest` is the rest: the guest's instructions, their "
-    "translation, and stops. All exits are timed and counted by place here, so the whole takes longer than "
-    "`pvisor run`."
+    "translation, and stops. All exits are timed and counted by place here, so the whole takes longer "
+    "than `pvisor run`."
 )
 
 

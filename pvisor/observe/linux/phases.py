@@ -134,11 +134,19 @@ class PhaseWatch(KernelWatch):
             else:
                 self._next(name)
         self._paused_ns += time.monotonic_ns() - began_ns
-        if self._is_seen:
-            return Ending(
-                EndedBy.BUDGET, 0, f"the console has shown {self._until.decode('utf-8', 'replace')!r}"
-            )
-        return None
+        return self._shown_ending()
+
+    def look(self) -> Ending | None:
+        """Has it shown what is waited for, in bytes that a device still gathers? Or has it panicked?"""
+        assert self._machine is not None
+        self._machine.domain.console.flush()
+        return self._shown_ending() or super().look()
+
+    def _shown_ending(self) -> Ending | None:
+        if not self._is_seen:
+            return None
+        text = self._until.decode("utf-8", "replace")
+        return Ending(EndedBy.BUDGET, 0, f"the console has shown {text!r}")
 
     def end(self, ending: Ending) -> Ending:
         """The last phase ends."""
