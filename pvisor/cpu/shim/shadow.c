@@ -297,9 +297,9 @@ uint64_t pv_shadow_switches(pv_vcpu *v, uint64_t *n_stale)
 void pv_shadow_flush(pv_vcpu *v, uint64_t key_mask, uint64_t key)
 {
     struct engine *e = (struct engine *)v;
-    struct shadow *s = e->shadow;
-    for (uint32_t i = 0; i < N_ROOTS; i++)
-        if ((s->roots[i].key & key_mask) == key && drop_stale(e, &s->roots[i]) && i == s->current)
+    struct root *root = e->shadow->roots;
+    for (uint32_t i = 0; i < N_ROOTS; i++, root++)
+        if ((root->key & key_mask) == key && drop_stale(e, root) && i == e->shadow->current)
             shadow_load_root(e);
 }
 
