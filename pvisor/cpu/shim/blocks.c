@@ -77,6 +77,7 @@ void refresh_limit(struct engine *e)
     uint64_t limit = deadline < v->budget ? deadline : v->budget;
     if (e->next_tlb_growth < limit)
         limit = e->next_tlb_growth;
+    e->limit_without_event = trace_full ? 0 : limit;
     __atomic_store_n(&v->limit, event || trace_full ? 0 : limit, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&v->kick, __ATOMIC_SEQ_CST))
         v->limit = 0;

@@ -30,7 +30,7 @@ static void record(struct engine *e)
     r->native = e->served_natively;
     r->host_ns = host_ns();
     if (unlikely(e->n_records > N_RECORDS - RECORD_SLACK))
-        e->v.limit = 0;
+        e->v.limit = e->limit_without_event = 0;
 }
 
 void complete_exit(struct engine *e)

@@ -95,6 +95,13 @@ static __attribute__((noinline)) void look_up(struct engine *e, uint64_t address
     }
 }
 
+/* Nothing is due but an interrupt for which the guest has not set IF yet. Only the blocks can tell when it does. */
+static bool only_waits_for_if(struct engine *e, uint64_t insns)
+{
+    return insns <= e->limit_without_event && !(*state32(e, e->at.eflags) & FLAG_IF) && !e->lane->injected &&
+           !e->v.nmi_pending && !__atomic_load_n(&e->v.kick, __ATOMIC_SEQ_CST);
+}
+
 /* A block that is met for the first time, or where the limit is reached, or with a TR that is to be repaired. */
 static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
 {
@@ -113,7 +120,7 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
     e->block.bytes = size;
     e->block.insns = slot->extent.insns;
     uint64_t insns = e->v.insns + slot->extent.insns;
-    if (insns > e->v.limit)
+    if (insns > e->v.limit && !only_waits_for_if(e, insns))
         look_up(e, address);
     else
         e->v.insns = insns;
