@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.support import Pvisor
 from tests.guests import elves
+from tests.guests.shelf import Shelf
 
 GUESTS = elves.FOLDER
 
@@ -100,3 +101,41 @@ def test_a_guest_that_exits_inside_main(pvisor: Pvisor, tmp_path: Path) -> None:
 def test_an_endless_guest_ends_by_its_budget(pvisor: Pvisor) -> None:
     said = pvisor("compare", GUESTS / "endless.c", "--max-insns", "300000", "--no-floors")
     assert said.status == 0 and "--max-insns" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give a demo, source files, or --kernel FILE"),
+        (["hello", "--kernel", "x"], "--kernel FILE is instead of a demo or sources"),
+        (["--kernel", "/nowhere/x"], "no such file"),
+        (["--kernel", "x", "--modes", "full,para"], "give full or emu"),
+        (["hello", "--until", "x"], "go with --kernel FILE"),
+        (["--kernel", "x", "--symbols", "/nowhere/map"], "no such file"),
+    ],
+)
+def test_words_about_a_kernel_that_do_not_go_together(pvisor: Pvisor, words: list[str], said: str) -> None:
+    found = pvisor("compare", *words)
+    assert found.status == 125 and said in found.err and "Traceback" not in found.err
+
+
+def test_a_kernels_boot_phase_by_phase(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
+    """A kernel without symbols in its memory has phases all the same."""
+    path = tmp_path / "b.json"
+    said = pvisor("compare", "--kernel", guests("hello", "full"), "--json", path)
+    assert said.status == 0, said.err
+    for word in ("exits by intercept", "io_out", "hottest exits", "No symbols were found", "showed the same"):
+        assert word in said.out
+    facts = json.loads(path.read_text("utf-8"))
+    assert facts["schema"] == "pvisor.boot/1"
+    assert [one["mode"] for one in facts["runs"]] == ["full", "emu"]
+    assert all([phase["name"] for phase in one["phases"]] == ["kernel"] for one in facts["runs"])
+
+
+def test_each_mode_begins_with_the_same_disk(pvisor: Pvisor, guests: Shelf, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    said = pvisor("compare", "--kernel", guests("hello", "full"), "--disk", disk, "--modes", "emu")
+    assert said.status == 0 and disk.read_bytes() == bytes(1 << 20)
+    missing = pvisor("compare", "--kernel", guests("hello", "full"), "--disk", tmp_path / "none.img")
+    assert missing.status == 125 and "none.img: cannot be copied" in missing.err

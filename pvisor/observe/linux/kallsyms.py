@@ -57,14 +57,14 @@ def find_kallsyms(view: GuestView, code: int) -> Symbols | None:
 
 def _token_tables(view: GuestView, low: int, high: int) -> Iterator[tuple[bytes, _Tokens]]:
     """Each table of tokens in a range of addresses, and the memory around it."""
-    for extent in view.extents(low, high):
-        for digits in islice(_digits_in(view, extent), MAX_PLACES):
-            begin = max(extent.gpa, digits - BEFORE_BYTES) & -view.word_bytes
-            end = min(extent.gpa + extent.n_bytes, digits + BEHIND_BYTES)
-            blob = view.memory.read(begin, end - begin)
-            tokens = _tokens(blob, digits - begin, view.word_bytes)
-            if tokens is not None:
-                yield blob, tokens
+    places = ((extent, at) for extent in view.extents(low, high) for at in _digits_in(view, extent))
+    for extent, digits in islice(places, MAX_PLACES):
+        begin = max(extent.gpa, digits - BEFORE_BYTES) & -view.word_bytes
+        end = min(extent.gpa + extent.n_bytes, digits + BEHIND_BYTES)
+        blob = view.memory.read(begin, end - begin)
+        tokens = _tokens(blob, digits - begin, view.word_bytes)
+        if tokens is not None:
+            yield blob, tokens
 
 
 def _digits_in(view: GuestView, extent: Extent) -> Iterator[int]:

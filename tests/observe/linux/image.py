@@ -26,7 +26,8 @@ def kernel_view(word: int = 8) -> GuestView:
     memory = GuestMemory(MEMORY_BYTES)
     if word == 4:
         for i in range(3):
-            memory.write(PML4 + 4 * ((BASE_32 >> 22) + i), ((i + 1) << 22 | PRESENT_LARGE).to_bytes(4, "little"))
+            entry = (i + 1) << 22 | PRESENT_LARGE
+            memory.write(PML4 + 4 * ((BASE_32 >> 22) + i), entry.to_bytes(4, "little"))
         return GuestView(memory, PAGING_32)
     memory.write_u64(PML4 + 8 * 511, PDPT | 3)
     memory.write_u64(PDPT + 8 * 510, PD | 3)

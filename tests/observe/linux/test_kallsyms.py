@@ -19,7 +19,8 @@ AT = 0x20_0000
 def test_each_form_is_read(word: int, layout: str) -> None:
     view = image.kernel_view(word)
     base = image.base(view)
-    entries = [*image.many_symbols(base), (base + 0x2_0000, "T", "sys_long_" + LONG_NAME), (base + 0x3_0000, "D", "jiffies")]
+    entries = image.many_symbols(base)
+    entries += [(base + 0x2_0000, "T", "sys_long_" + LONG_NAME), (base + 0x3_0000, "D", "jiffies")]
     if layout == "old":
         entries = [(0, "A", "fixed_percpu_data"), (0x1FB80, "A", "current_task"), *entries]
     image.put(view, base + AT, image.kallsyms(entries, word, layout, base))
@@ -43,7 +44,8 @@ def test_damaged_tables_are_none_or_whole(seed: int) -> None:
     dice = random.Random(seed)
     view = image.kernel_view(dice.choice((8, 4)))
     base = image.base(view)
-    tables = bytearray(image.kallsyms(image.many_symbols(base), view.word_bytes, dice.choice(("old", "new")), base))
+    layout = dice.choice(("old", "new"))
+    tables = bytearray(image.kallsyms(image.many_symbols(base), view.word_bytes, layout, base))
     for _ in range(dice.choice((1, 3, 40))):
         tables[dice.randrange(len(tables))] = dice.randrange(256)
     image.put(view, base + AT, bytes(tables))

@@ -9,12 +9,13 @@ import pytest
 
 from pvisor.observe.linux.printk import last_messages
 from pvisor.observe.linux.symbols import Symbols
+from pvisor.observe.linux.view import GuestView
 from tests.observe.linux import image
 
 PRB = 0x10_0000
 
 
-def ring(word: int, n: int = 14, *, word_more: bool = True) -> tuple[image.GuestView, Symbols]:
+def ring(word: int, n: int = 14, *, word_more: bool = True) -> tuple[GuestView, Symbols]:
     view = image.kernel_view(word)
     base = image.base(view)
     messages = [(1_500_000_000 + i * 1000, f"message {i} " + "x" * (7 * i)) for i in range(n)]
@@ -58,7 +59,8 @@ def test_a_ring_of_lies_is_no_trouble(seed: int) -> None:
     view, symbols = ring(dice.choice((8, 4)))
     at = image.base(view) + PRB
     for _ in range(dice.choice((1, 4, 30))):
-        where = dice.choice((dice.randrange(0x60), 0x200 + dice.randrange(0x180), 0x1000 + dice.randrange(0x580)))
+        part, n_bytes = dice.choice(((0, 0x60), (0x200, 0x180), (0x1000, 0x580)))
+        where = part + dice.randrange(n_bytes)
         image.put(view, at + where, bytes([dice.choice((0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)))]))
     lines = last_messages(view, symbols, 24)
     assert lines is None or len(lines) <= 24

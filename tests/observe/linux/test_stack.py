@@ -65,8 +65,8 @@ def test_a_stack_that_leads_to_itself_or_nowhere_ends() -> None:
 def test_what_counts_as_a_call() -> None:
     view, _, base = kernel(8)
     for code, target in (
-        (b"\xe8\0\x10\0\0", base + 0x1000 + 0x1000), (b"\xff\xd3", -1), (b"\xff\x15\0\0\0\0", -1), (b"\xff\x50\x10", -1),
-        (b"\x41\xff\xd4", -1), (b"\xe9\0\0\0\0", None), (b"\xff\xe0", None),
+        (b"\xe8\0\x10\0\0", base + 0x1000 + 0x1000), (b"\xff\xd3", -1), (b"\xff\x15\0\0\0\0", -1),
+        (b"\xff\x50\x10", -1), (b"\x41\xff\xd4", -1), (b"\xe9\0\0\0\0", None), (b"\xff\xe0", None),
     ):  # fmt: skip
         image.put(view, base + 0x1000 - 16, b"\x90" * (16 - len(code)) + code)
         assert call_target(view, base + 0x1000) == target

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A panic is noticed by the kernel's own state, when the guest does nothing else; a healthy guest is left alone."""
+"""A panic is noticed by the kernel's own state, when the guest does nothing else; others are left alone."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class Guest:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         view, base = image.kernel_view(), image.BASE_64
-        rows = [(base + PANIC_CPU, "D", "panic_cpu"), (base + PANIC_TIMEOUT, "B", "panic_timeout"), (base, "d", "prb")]
-        messages = [(0, "Kernel panic - not syncing: why"), (1, "---[ end Kernel panic - not syncing: why ]---")]
+        rows = [(base + PANIC_CPU, "D", "panic_cpu"), (base + PANIC_TIMEOUT, "B", "panic_timeout")]
+        rows.append((base, "d", "prb"))
+        why = "Kernel panic - not syncing: why"
+        messages = [(0, why), (1, f"---[ end {why} ]---")]
         image.printk_ring(view, base + PRB, messages, word_more=True)
         image.put(view, base, (base + PRB).to_bytes(8, "little"))
         self.view = view
