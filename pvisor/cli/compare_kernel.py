@@ -23,7 +23,6 @@ from pvisor.observe.boot_cost import (
     BOOT_MODES,
     SCHEMA,
     BootCost,
-    Place,
     compare_boots,
     exits_of_class,
     n_different_lines,
@@ -31,6 +30,7 @@ from pvisor.observe.boot_cost import (
 )
 from pvisor.observe.compare import how_it_ended
 from pvisor.observe.linux.phases import DECOMPRESS, KERNEL, Phase
+from pvisor.observe.linux.places import Place
 from pvisor.observe.linux.symbols import read_symbols
 from pvisor.vmm.config import DomainConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pvisor.cli.screen import LiveScreen
     from pvisor.cli.terminal import RawOutput
     from pvisor.observe.linux.inquest import KernelFacts
+    from pvisor.observe.linux.places import Place
     from pvisor.observe.linux.symbols import Symbols
     from pvisor.observe.trace_file import TraceWriter
 
@@ -219,16 +220,17 @@ def run(
         output_file("--pcap", pcap_file, guest, *images, stats, trace, host) as pcap,
     ):
         try:
-            result = _run(config, trace, host, pcap, all_keys, symbols_file)
+            result, places = _run(config, trace, host, pcap, all_keys, symbols_file)
         except GuestRefused as refusal:
             _write_stats(stats, refused_stats(config, refusal))
             raise
-        _write_stats(stats, stats_of(result))
+        _write_stats(stats, stats_of(result, places))
     return result.ending.status
 
 
 def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None,
-         pcap: OutputFile | None, all_keys: bool, symbols_file: Path | None) -> RunResult:  # fmt: skip
+         pcap: OutputFile | None, all_keys: bool,
+         symbols_file: Path | None) -> tuple[RunResult, Sequence[Place]]:  # fmt: skip
     """Run with console and signals in place; afterwards say how it ended."""
     from pvisor.cli.terminal import console_input, keys_as_typed
     from pvisor.cpu.unicorn_engine import signals_kick
@@ -239,7 +241,7 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
     from pvisor.observe.linux.watch import KernelWatch
     from pvisor.vmm.run import run_domain
 
-    watcher = KernelWatch(_symbols(symbols_file))
+    watcher = KernelWatch(_symbols(symbols_file), counts_places=config.time_exits)
     with signals_kick() as interrupted:
         output, live = _outputs(config, interrupted, all_keys)
         writer = _trace_writer(config, trace, host) if trace is not None else None
@@ -259,7 +261,7 @@ def _run(config: DomainConfig, trace: OutputFile | None, host: OutputFile | None
         if config.screen and live is None:
             click.echo("".join(f"{line}\n" for line in result.screen), nl=False)
         _say_how_it_ended(config, result, output, interrupted(), watcher.facts)
-    return result
+    return result, watcher.places
 
 
 def _outputs(

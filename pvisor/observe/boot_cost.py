@@ -16,6 +16,7 @@ from pvisor.cpu.exits import ExitClass, ExitReason
 from pvisor.errors import UsageError
 from pvisor.machine.console import ConsoleInput, ConsoleOutput, NoInput
 from pvisor.observe.linux.phases import Phase, PhaseWatch
+from pvisor.observe.linux.places import PATCHED, Place
 from pvisor.observe.linux.symbols import Symbols
 from pvisor.observe.stats import Json
 from pvisor.vmm.config import DomainConfig, RunResult
@@ -25,24 +26,6 @@ SCHEMA: Final = "pvisor.boot/1"
 BOOT_MODES: Final = ("full", "emu")
 DEVICES: Final = (ExitReason.IO_IN, ExitReason.IO_OUT, ExitReason.MMIO, ExitReason.USER_IO)
 """Exits whose handlers are the devices'."""
-PATCHED: Final = (
-    ExitReason.PUSHF, ExitReason.POPF, ExitReason.DESCRIPTOR_STORE, ExitReason.SMSW, ExitReason.SEGMENT_QUERY,
-    ExitReason.USER_IO, ExitReason.USER_RDTSC,
-)  # fmt: skip
-"""Exits of instructions that were replaced."""
-LOWER_HALF: Final = 1 << 31
-USER_CODE: Final = "user code"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A function, or an address without a name, at which the guest was left."""
-
-    name: str
-    reason: ExitReason
-    count: int
-    n_sites: int
-    """Instructions there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +61,7 @@ class BootCost:
             "kernel": self.version,
             "initcalls_begin_at": self.border,
             "phases": [phase_json(phase) for phase in self.phases],
-            "places": [
-                {
-                    "name": one.name,
-                    "reason": one.reason.label,
-                    "count": one.count,
-                    "instructions": one.n_sites,
-                }
-                for one in self.places
-            ],
+            "places": [place.as_json() for place in self.places],
         }
 
 
@@ -148,25 +123,10 @@ def measure_boot(
         replace(config, time_exits=True), console, new_input(), interrupted=interrupted, watcher=watch
     )
     kernel = watch.found
-    places = _places(watch, kernel.symbols if kernel is not None else None)
     return BootCost(
-        config.mode, result, tuple(watch.phases), watch.border, kernel.version if kernel else None, places,
-        watch.n_elsewhere,
+        config.mode, result, tuple(watch.phases), watch.border, kernel.version if kernel else None,
+        watch.places, watch.n_elsewhere,
     )  # fmt: skip
-
-
-def _places(watch: PhaseWatch, symbols: Symbols | None) -> tuple[Place, ...]:
-    """By function where there are names, and user code as one."""
-    counts: Counter[tuple[str, int]] = Counter()
-    sites: Counter[tuple[str, int]] = Counter()
-    for (address, reason), count in watch.places.items():
-        function = symbols.function_at(address) if symbols is not None else None
-        low = f"{address:#x}" if symbols is None else USER_CODE
-        name = function[0] if function is not None else low if address < LOWER_HALF else f"{address:#x}"
-        counts[name, reason] += count
-        sites[name, reason] += 1
-    ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    return tuple(Place(name, ExitReason(reason), n, sites[name, reason]) for (name, reason), n in ranked)
 
 
 def compare_boots(

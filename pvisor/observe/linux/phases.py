@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pvisor.cpu.exits import ExitReason
 from pvisor.domain.outcome import EndedBy, Ending
 from pvisor.full.linux_boot import LinuxImage
-from pvisor.observe.linux.kernel import Kernel, find_kernel
+from pvisor.observe.linux.kernel import find_kernel
 from pvisor.observe.linux.symbols import Symbols
 from pvisor.observe.linux.watch import KernelWatch
 from pvisor.vmm.builder import Machine
@@ -85,7 +85,7 @@ class PhaseWatch(KernelWatch):
     """A Watcher that takes the counters down at each border, and notices a panic as KernelWatch does."""
 
     def __init__(self, symbols: Symbols | None = None, *, until: bytes = b"") -> None:
-        super().__init__(symbols)
+        super().__init__(symbols, counts_places=True)
         self._until = until
         self._seen = b""
         self._is_seen = False
@@ -97,15 +97,11 @@ class PhaseWatch(KernelWatch):
         self.phases: list[Phase] = []
         self.border: str | None = None
         """The function at which `initcalls` begins; None: no symbols were found."""
-        self.places: dict[tuple[int, int], int] = {}
-        self.n_elsewhere = 0
-        self.found: Kernel | None = None
 
     def begin(self, machine: Machine) -> None:
         """Set the marks that need no symbols, and begin to count."""
         super().begin(machine)
         vcpu = machine.vcpu
-        vcpu.start_places()
         is_packed = isinstance(machine.image, LinuxImage)
         self._current = DECOMPRESS if is_packed else EARLY
         for half in (UPPER_HALF_64, UPPER_HALF_32):
@@ -153,9 +149,8 @@ class PhaseWatch(KernelWatch):
         machine = self._machine
         assert machine is not None
         self._next("")
-        self.places, self.n_elsewhere = machine.vcpu.places()
-        self.found = find_kernel(machine, self._symbols) or self.found
         if self._is_seen:
+            self._take_places(machine)
             return ending
         return super().end(ending)
 

@@ -16,6 +16,7 @@ from pvisor.cpu.exits import ExitReason
 from pvisor.domain.outcome import GUEST_RESET, STATUS_CRASH, EndedBy, Ending
 from pvisor.observe.linux.inquest import KernelFacts, hold_inquest, stack_of, why_it_panicked
 from pvisor.observe.linux.kernel import Kernel, find_kernel
+from pvisor.observe.linux.places import Place, rank_places
 from pvisor.observe.linux.symbols import Symbols
 from pvisor.vmm.builder import Machine
 
@@ -40,14 +41,21 @@ EXAMINED = (EndedBy.CRASH, EndedBy.BUDGET, EndedBy.IDLE)
 
 
 class KernelWatch:
-    """A Watcher (vmm/watch.py) for one run; `symbols` are those of the kernel, if they are known from a
-    file.
+    """A Watcher (vmm/watch.py) for one run; `symbols` are those of the kernel, if they are known from a file.
+
+    With `counts_places` it also tells where the guest was left; all exits are timed then.
     """
 
     look_every_ns = LOOK_EVERY_NS
 
-    def __init__(self, symbols: Symbols | None = None) -> None:
+    def __init__(self, symbols: Symbols | None = None, *, counts_places: bool = False) -> None:
         self._symbols = symbols
+        self._counts_places = counts_places
+        self.found: Kernel | None = None
+        """With `counts_places`: the kernel whose names the places have."""
+        self.places: tuple[Place, ...] = ()
+        self.n_elsewhere = 0
+        """Exits that found no room among the places."""
         self._machine: Machine | None = None
         self._kernel: Kernel | None = None
         self._n_work = self._n_reads = -1
@@ -59,6 +67,8 @@ class KernelWatch:
     def begin(self, machine: Machine) -> None:
         """The machine is ready."""
         self._machine = machine
+        if self._counts_places:
+            machine.vcpu.start_places()
 
     def kicked(self) -> Ending | None:
         """Kicks are not for it."""
@@ -85,6 +95,8 @@ class KernelWatch:
         """The run is over: if badly, or by a reset, the kernel is asked."""
         machine = self._machine
         assert machine is not None
+        if self._counts_places:
+            self._take_places(machine)
         if ending.ended_by not in EXAMINED and ending != GUEST_RESET:
             return ending
         kernel = find_kernel(machine, self._symbols)
@@ -95,6 +107,11 @@ class KernelWatch:
         if ending.ended_by in EXAMINED:
             self.facts = hold_inquest(machine, kernel)
         return ending
+
+    def _take_places(self, machine: Machine) -> None:
+        found, self.n_elsewhere = machine.vcpu.places()
+        self.found = find_kernel(machine, self._symbols) or self.found
+        self.places = rank_places(found, self.found.symbols if self.found is not None else None)
 
     def _is_suspect(self, machine: Machine) -> bool:
         counters = machine.vcpu.v.counters

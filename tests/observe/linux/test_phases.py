@@ -14,6 +14,8 @@ from pvisor.domain.outcome import EndedBy
 from pvisor.machine.console import ConsoleOutput
 from pvisor.observe.boot_cost import measure_boot, split_of
 from pvisor.observe.linux.phases import KERNEL, USER, PhaseWatch
+from pvisor.observe.linux.places import rank_places
+from pvisor.observe.linux.symbols import Symbols
 from pvisor.vmm.config import DomainConfig, RunResult
 from pvisor.vmm.run import run_domain
 from tests.guests import elves
@@ -66,6 +68,16 @@ def test_phases_add_up(kernel: Path, mode: str) -> None:
         row.count for row in cost.run.exits.values()
     )
     assert bool(cost.patched) is (mode == "full")
+
+
+def test_places_are_put_together_by_function() -> None:
+    high, cli, pushf = 1 << 63, ExitReason.CLI, ExitReason.PUSHF
+    symbols = Symbols([(high, "T", "one"), (high + 64, "T", "two")], "a test")
+    found: dict[tuple[int, int], int]
+    found = {(high, cli): 3, (high + 5, cli): 4, (high + 64, pushf): 9, (0x4000, cli): 1, (0x4001, cli): 1}
+    ranked = [(one.name, one.count, one.n_sites) for one in rank_places(found, symbols)]
+    assert ranked == [("two", 9, 1), ("one", 7, 2), ("user code", 2, 2)]
+    assert [one.name for one in rank_places({(0x4000, cli): 1}, None)] == ["0x4000"]
 
 
 @pytest.mark.parametrize("mode", ["full", "emu"])
