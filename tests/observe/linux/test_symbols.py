@@ -14,7 +14,7 @@ from tests.guests import elves
 
 def test_a_map(tmp_path: Path) -> None:
     path = tmp_path / "System.map"
-    rows = ("ffffffff81000000 T _text", "ffffffff81000100 t inner", "ffffffff82000000 D jiffies", "what is this")
+    rows = ("ffffffff81000000 T _text", "ffffffff81000100 t inner", "ffffffff82000000 D jiffies", "?")
     path.write_text("".join(f"{row}\n" for row in rows))
     symbols = read_symbols(path)
     assert symbols.text_at(0xFFFF_FFFF_8100_0104) == "inner+0x4"
