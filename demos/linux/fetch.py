@@ -8,6 +8,7 @@ $XDG_CACHE_HOME/pvisor/debian (~/.cache where that is not set), each version onc
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -48,15 +49,19 @@ def cache_folder() -> Path:
 
 
 def package_folder(name: str) -> Path:
-    """The folder with a package's files, fetched where it is not there yet. Raises UnavailableError."""
+    """The folder with a package's files, fetched where it is not there yet. Raises UnavailableError.
+
+    NAME:ARCHITECTURE is a package of another architecture, where apt knows of that.
+    """
+    plain, _, architecture = name.partition(":")
     try:
         fields = _fields(name)
     except UnavailableError:
-        kept = sorted(cache_folder().glob(f"{name}_*"), key=lambda path: path.stat().st_mtime)
+        kept = sorted(cache_folder().glob(f"{plain}_*{architecture}"), key=lambda path: path.stat().st_mtime)
         if not kept:
             raise
         return kept[-1]
-    folder = cache_folder() / f"{name}_{fields['Version'].replace(':', '%3a')}_{fields['Architecture']}"
+    folder = cache_folder() / f"{plain}_{fields['Version'].replace(':', '%3a')}_{fields['Architecture']}"
     if not folder.is_dir():
         _fetch(f"{name}={fields['Version']}", folder)
     return folder
@@ -69,7 +74,10 @@ def kernel(name: str = KERNEL) -> Kernel:
     except UnavailableError:
         depends = ""  # no lists of packages here, but perhaps the kernel itself, from another day
     named = re.search(r"\blinux-image-[0-9][^\s,(]*", depends)
-    folder = package_folder(named[0] if named else name if depends else _kept_kernel(name))
+    _, colon, architecture = name.partition(":")
+    folder = package_folder(
+        named[0] + colon + architecture if named else name if depends else _kept_kernel(name)
+    )
     found = sorted((folder / "boot").glob("vmlinuz-*"))
     if not found:
         raise UnavailableError(f"{folder}: the package holds no kernel (boot/vmlinuz-*)")
@@ -81,13 +89,15 @@ def kernel(name: str = KERNEL) -> Kernel:
 
 def _kept_kernel(name: str) -> str:
     """The package of a kernel that was fetched before."""
-    flavour = name.removeprefix("linux-image-")
+    plain, colon, architecture = name.partition(":")
+    flavour = plain.removeprefix("linux-image-")
     kept = sorted(
-        cache_folder().glob(f"linux-image-[0-9]*-{flavour}_*"), key=lambda path: path.stat().st_mtime
+        cache_folder().glob(f"linux-image-[0-9]*-{flavour}_*{architecture}"),
+        key=lambda path: path.stat().st_mtime,
     )
     if not kept:
         raise UnavailableError(f"{name}: apt-cache does not know it, and none was fetched before")
-    return kept[-1].name.partition("_")[0]
+    return kept[-1].name.partition("_")[0] + colon + architecture
 
 
 def _fields(name: str) -> dict[str, str]:
@@ -131,16 +141,17 @@ def _run(command: Sequence[str], folder: Path | None = None) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Fetch all three packages; copy the kernel and memtest86+ to the folder that is named, else here."""
-    if len(words) > 1 or any(word.startswith("-") for word in words):
-        print("usage: fetch.py [FOLDER]", file=sys.stderr)
-        return 2
-    target = Path(words[0] if words else ".")
+    """Fetch kernel, busybox and memtest86+, and copy what boots to a folder; another kernel comes alone."""
+    parser = argparse.ArgumentParser(prog="fetch.py", description="Fetch what boots from Debian's packages.")
+    parser.add_argument("--kernel", metavar="PACKAGE", help=f"this kernel and nothing else; else {KERNEL}")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="FOLDER")
+    given = parser.parse_args(words)
+    target: Path = given.folder
     try:
-        linux, memtest = kernel(), package_folder(MEMTEST)
-        package_folder(BUSYBOX)
-        copies = {linux.vmlinuz: "vmlinuz"}
-        copies |= {path: path.name for path in sorted((memtest / "boot").glob("*.bin"))}
+        copies = {kernel(given.kernel or KERNEL).vmlinuz: "vmlinuz"}
+        if given.kernel is None:
+            package_folder(BUSYBOX)
+            copies |= {path: path.name for path in sorted((package_folder(MEMTEST) / "boot").glob("*.bin"))}
         target.mkdir(parents=True, exist_ok=True)
         for source, name in copies.items():
             shutil.copyfile(source, target / name)

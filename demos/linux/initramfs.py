@@ -166,7 +166,8 @@ def main(words: Sequence[str]) -> int:
     )
     given = parser.parse_args(words)
     try:
-        busybox = fetch.package_folder(fetch.BUSYBOX) / "bin" / "busybox"
+        _, colon, architecture = given.kernel.partition(":")
+        busybox = fetch.package_folder(fetch.BUSYBOX + colon + architecture) / "bin" / "busybox"
         made = build(fetch.kernel(given.kernel), busybox, (*MODULES, *given.module), dict(given.add))
         given.output.write_bytes(made)
     except (fetch.UnavailableError, OSError, lzma.LZMAError) as error:

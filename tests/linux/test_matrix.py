@@ -20,7 +20,7 @@ SCRIPT = (
     "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; echo $i",
     "head -c 262144 /dev/urandom | tee /tmp/a | md5sum > /tmp/b; md5sum < /tmp/a | cmp - /tmp/b && echo same",
     "(for i in 1 2 3 4; do (seq 1 500 | sort -rn | tail -n 1) & done; wait) | sort | uniq -c",
-    "dmesg | grep -c -i -E 'BUG|WARNING|Oops|stall|lockup'",
+    "dmesg | grep -c -E 'BUG:|WARNING:|Oops|rcu.*stall|lockup'",
     "sleep 3; echo slept",
     "poweroff -f",
 )
@@ -51,11 +51,11 @@ CPUS = ("nehalem", "westmere", "westmere,+xsave", "westmere,+pcid", "westmere,+x
 SEEDS = range(1, 11)
 
 
-def check(booted: Booted, *, n_warnings: int = 0) -> None:
+def check(booted: Booted) -> None:
     """It has done its work, and the kernel has nothing to complain of."""
     assert (booted.status, booted.said) == (0, ""), booted.console[-3000:] + booted.said
     answers = booted.answers
-    for line in ("200", "same", "      4 500", str(n_warnings), "slept"):
+    for line in ("200", "same", "      4 1", "0", "slept"):
         assert f"\n{line}\n" in answers, booted.console[-3000:]
 
 
