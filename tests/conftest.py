@@ -24,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the matrix of Linux boots, unless a -m names it: it takes the better part of an hour."""
+    """Leave out the matrix of Linux boots, unless a -m names it: it takes half an hour."""
     if "linux_matrix" in str(config.getoption("markexpr")):
         return
     matrix = [item for item in items if item.get_closest_marker("linux_matrix") is not None]
