@@ -26,7 +26,7 @@ static int execute(void *context)
 
 static void processes(void)
 {
-    for (unsigned i = 0; i < 150; i++)
+    for (unsigned i = 0; i < 40; i++)
         add((uint64_t)run_process(execute, NULL));
 }
 
@@ -37,19 +37,19 @@ static int give_back(void *context)
 
 static void forks(void)
 {
-    for (uintptr_t i = 0; i < 400; i++)
+    for (uintptr_t i = 0; i < 100; i++)
         add((uint64_t)run_process(give_back, (void *)i));
 }
 
 static void system_calls(void)
 {
-    for (unsigned i = 0; i < 400000; i++)
+    for (unsigned i = 0; i < 100000; i++)
         add(syscall(SYS_umask, 022) != 0);
 }
 
 static void page_faults(void)
 {
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 5; round++) {
         char *pages = map_pages(2000, PROT_READ | PROT_WRITE);
         madvise(pages, 2000 * PAGE_BYTES, MADV_NOHUGEPAGE);
         for (unsigned i = 0; i < 2000; i++)
@@ -64,7 +64,7 @@ static int echo(void *context)
 {
     int *ends = context;
     uint64_t number;
-    for (unsigned i = 0; i < 15000; i++) {
+    for (unsigned i = 0; i < 4000; i++) {
         read_all(ends[0], &number, sizeof number);
         number += i;
         write_all(ends[1], &number, sizeof number);
@@ -80,7 +80,7 @@ static void pipes(void)
         _exit(1);
     int ends[2] = {there[0], back[1]};
     pid_t other = start_process(echo, ends);
-    for (unsigned i = 0; i < 15000; i++) {
+    for (unsigned i = 0; i < 4000; i++) {
         write_all(there[1], &number, sizeof number);
         read_all(back[0], &number, sizeof number);
     }
@@ -90,7 +90,7 @@ static void pipes(void)
 static void compute(void)
 {
     static uint8_t sieve[1 << 18];
-    for (unsigned round = 0; round < 12; round++) {
+    for (unsigned round = 0; round < 3; round++) {
         memset(sieve, 1, sizeof sieve);
         for (unsigned i = 2; i * i < sizeof sieve; i++)
             if (sieve[i])
@@ -103,7 +103,7 @@ static void compute(void)
 
 static void mappings(void)
 {
-    for (unsigned i = 0; i < 15000; i++) {
+    for (unsigned i = 0; i < 4000; i++) {
         char *pages = map_pages(4, PROT_READ | PROT_WRITE);
         pages[0] = (char)i;
         mprotect(pages, PAGE_BYTES, PROT_READ);
