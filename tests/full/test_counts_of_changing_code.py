@@ -20,7 +20,7 @@ READ_CR0, RET = b"\x0f\x20\xc0", b"\xc3"
 
 
 def write_and_call(four_bytes: bytes) -> bytes:
-    """Puts those bytes, MOV from CR0 and RET at PAGE by two stores through EDI, and calls them."""
+    """Those bytes, MOV from CR0 and RET at PAGE, called: mov dword [edi]; mov dword [edi + 4]; call edi."""
     return b"\xc7\x07" + four_bytes + b"\xc7\x47\x04" + READ_CR0 + RET + b"\xff\xd7"
 
 
