@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.linux.machine import boot
-from tests.linux.packages import cloud_kernel
 
 from tests.cli.support import command, environment
+from tests.linux.machine import boot
+from tests.linux.packages import cloud_kernel
 
 pytestmark = pytest.mark.slow
 

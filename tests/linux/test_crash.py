@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.linux.machine import boot
 
 pytestmark = pytest.mark.slow
