@@ -45,7 +45,7 @@ class Segment:
 
     vaddr: int
     paddr: int
-    data: bytes = field(repr=False)
+    data: bytes | memoryview = field(repr=False)
     memory_bytes: int
     flags: int
 
@@ -131,7 +131,7 @@ class ElfImage:
                     Segment(
                         header["p_vaddr"],
                         header["p_paddr"],
-                        self._content[start : start + n_bytes],
+                        memoryview(self._content)[start : start + n_bytes],
                         header["p_memsz"],
                         header["p_flags"],
                     )
@@ -172,7 +172,7 @@ class ElfImage:
         except Exception:  # damaged sections are none
             code.clear()
         if n_left < 0 or not code:
-            code = [(segment.vaddr, segment.data) for segment in self.segments if segment.flags & PF_X]
+            code = [(segment.vaddr, bytes(segment.data)) for segment in self.segments if segment.flags & PF_X]
         return tuple(sorted(code))
 
     @cached_property

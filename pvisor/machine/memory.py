@@ -65,7 +65,7 @@ class GuestMemory:
     def write(self, gpa: int, data: bytes | bytearray | memoryview) -> None:
         """Store bytes at gpa."""
         self.check(gpa, len(data))
-        self._buffer[gpa : gpa + len(data)] = bytes(data)
+        self._buffer[gpa : gpa + len(data)] = data
 
     def give_back(self, gpa: int, n_bytes: int) -> None:
         """Whole pages are zero again, and cost the host nothing until they are touched."""

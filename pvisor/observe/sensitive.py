@@ -144,7 +144,7 @@ def _code(image: ElfImage) -> list[tuple[int, bytes]]:
         return list(image.code)
     header = multiboot_header(image)
     segments = multiboot.kernel_of(image, header).segments if header is not None else ()
-    return [(segment.vaddr, segment.data) for segment in segments if segment.flags & PF_X]
+    return [(segment.vaddr, bytes(segment.data)) for segment in segments if segment.flags & PF_X]
 
 
 def _entry_of_32_bits(image: ElfImage) -> int | None:
