@@ -282,6 +282,13 @@ static const struct slot *find_changing(struct engine *e, uint64_t address, uint
     return slot;
 }
 
+/* A block of one REP MOVS or REP STOS is looked at each time, because many rounds of it can be done at once. */
+static void mark_string(struct engine *e, struct slot *slot, uint64_t address, uint32_t size)
+{
+    if (slot->extent.bytes == size && is_string_block(e, address, size))
+        slot->extent.bytes = size | STRING;
+}
+
 /* Looks through a block and counts it, or knows of it by its frames (known.c). NULL: it begins again. */
 static const struct slot *learn_block(struct engine *e, uint64_t address, uint32_t size, const struct slot *slot)
 {
@@ -291,6 +298,7 @@ static const struct slot *learn_block(struct engine *e, uint64_t address, uint32
     if (insns) {
         struct slot *known = find_slot(e, address);
         *known = (struct slot){key, {size, insns}};
+        mark_string(e, known, address, size);
         hide_changing(e, known, address);
         return known;
     }
@@ -299,8 +307,10 @@ static const struct slot *learn_block(struct engine *e, uint64_t address, uint32
         return NULL;
     }
     slot = e->code ? find_changing(e, address, size, key) : count_block(e, address, size);
-    if (slot && may_be_known)
+    if (slot && may_be_known) {
         know_block(e, address, size, slot->extent.insns);
+        mark_string(e, find_slot(e, address), address, size);
+    }
     if (slot && unlikely(is_16bit_user_code(e)))
         find_slot(e, address)->extent.bytes = 0;
     return slot;
@@ -317,7 +327,9 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
         return;
     }
     const struct slot *slot = find_slot(e, address);
-    if (slot->key != key || slot->extent.bytes != size) {
+    if (slot->key == key && slot->extent.bytes == (size | STRING)) {
+        e->v.insns += run_string_ahead(e, address, size, e->v.limit);
+    } else if (slot->key != key || slot->extent.bytes != size) {
         slot = learn_block(e, address, size, slot);
         if (!slot)
             return;

@@ -108,6 +108,7 @@ enum code_state {
     CODE_STALE                 /* what was translated has been forgotten: translate the block again */
 };
 #define CHANGING (1u << 31)    /* in extent.bytes: look before each run */
+#define STRING (1u << 30)      /* likewise: it may be run ahead (strings.c) */
 enum code_state look_at_code(struct engine *e, uint64_t address, uint32_t size);
 void enter_space(struct engine *e, uint64_t root);
 void close_code(struct engine *e);
@@ -163,6 +164,10 @@ static inline uint64_t rip_of(struct engine *e, uint64_t linear)
 /* --- shadow_frames.c */
 bool uses_shown_frames(const struct engine *e);
 void restore_shown_frames(struct engine *e);
+
+/* --- strings.c */
+bool is_string_block(struct engine *e, uint64_t address, uint32_t size);
+uint64_t run_string_ahead(struct engine *e, uint64_t address, uint32_t size, uint64_t limit);
 
 /* --- known.c */
 void forget_known(struct engine *e);
