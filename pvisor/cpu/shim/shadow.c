@@ -64,7 +64,7 @@ int pv_shadow_open(pv_vcpu *v, uint32_t first_table, uint32_t n_tables)
     s->originals = calloc(s->n_frames, sizeof *s->originals);
     s->aliases = calloc(s->n_aliases, sizeof *s->aliases);
     if (!s->next_table || !s->large || !s->flags || !s->n_flips || !s->first_alias || !s->table_of || !s->span_of ||
-        !s->originals || !s->aliases || !open_known(s))
+        !s->originals || !s->aliases || !open_known(s) || !open_kept(s))
         return -1;
     for (uint32_t i = 0; i < N_ROOTS; i++)
         s->roots[i].table = new_table(e);
@@ -97,6 +97,7 @@ void close_shadow(struct engine *e)
     free(s->patterns);
     free(s->aliases);
     close_known(s);
+    close_kept(s);
     free(s);
     e->shadow = NULL;
 }

@@ -5,6 +5,7 @@
  *
  *   shadow.c        roots, tables, entries
  *   shadow_frames.c what is known of each guest frame: aliases, W^X, guest tables, patches
+ *   kept.c          code that is kept while its frame is written to
  *   known.c         blocks that need not be looked at again
  */
 #ifndef PV_SHADOW_H
@@ -25,7 +26,8 @@ enum {
     FRAME_TRANSLATED = 2,  /* the engine may remember its code, mapped or not */
     FRAME_WRITABLE = 4,    /* some entry may be writable */
     FRAME_PATCHED = 8,     /* some instruction in it is replaced (sensitive.c) */
-    FRAME_SHOWN = 16       /* others look at it, or write to it, while the guest does not run */
+    FRAME_SHOWN = 16,      /* others look at it, or write to it, while the guest does not run */
+    FRAME_KEPT = 32        /* it is written to, and its old code has not been forgotten (kept.c) */
 };
 
 #define N_ROOTS 16u
@@ -94,6 +96,10 @@ struct shadow {
     uint32_t *versions;        /* by frame: how often its code was forgotten */
     struct known_block *known; /* known.c */
     struct frame_copy *copies; /* of mixed frames */
+
+    struct kept *kept;         /* kept.c: the latest of a ring */
+    uint32_t next_kept;
+    uint16_t *kept_at;         /* by frame: 1 + an index into kept, or 0 */
 };
 
 /* --- shadow.c */
@@ -116,6 +122,13 @@ bool is_mixed_frame(const struct shadow *s, uint32_t frame);
 bool is_mixed_as(const struct engine *e, uint64_t gva, uint32_t frame);
 bool is_code_everywhere(const struct engine *e, uint32_t frame);
 void drop_mixed_of_root(struct engine *e, uint32_t root);
+
+/* --- kept.c */
+bool open_kept(struct shadow *s);
+void close_kept(struct shadow *s);
+void keep_code(struct engine *e, uint32_t frame);
+void compare_kept_code(struct engine *e, uint32_t frame);
+void forget_translations(struct engine *e, uint32_t frame, uint32_t first, uint32_t end);
 
 /* --- known.c */
 bool open_known(struct shadow *s);

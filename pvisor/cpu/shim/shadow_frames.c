@@ -111,6 +111,8 @@ void make_executable(struct engine *e, uint32_t frame, uint64_t gva)
     struct shadow *s = e->shadow;
     if ((s->flags[frame] & FRAME_EXECUTABLE) && !(s->n_mixed && unmix(e, frame, gva)))
         return;
+    if (s->flags[frame] & FRAME_KEPT)
+        compare_kept_code(e, frame);
     s->flags[frame] |= FRAME_EXECUTABLE | FRAME_TRANSLATED;
     s->uses_shown |= (s->flags[frame] & FRAME_SHOWN) != 0;
     if (s->flags[frame] & FRAME_WRITABLE) {
@@ -185,6 +187,8 @@ static bool lies_in(struct engine *e, uint64_t rip, uint32_t frame, uint64_t *at
     return frame_of(e, *at) == frame;
 }
 
+static void suspend_frame(struct engine *e, uint32_t frame);
+
 /*
  * Somebody is about to write to the frame through `gva`. `rip`: the linear address of the instruction that does.
  * One that lies in the frame needs both: to be fetched where it lies, and to store through `gva`, wherever that is.
@@ -201,11 +205,15 @@ void make_writable(struct engine *e, uint32_t frame, uint64_t gva, uint64_t rip,
         mix(e, frame, gva); /* it stores through a second address */
         return;
     }
+    bool is_mixed_now = is_own || (s->n_flips[frame] >= MAX_FLIPS && !no_execute);
+    if (!is_mixed_now) {
+        suspend_frame(e, frame);
+        return;
+    }
     forget_frame(e, frame);
     if (is_own && (own ^ gva) >> 12)
         mix(e, frame, own);
-    if (is_own || (s->n_flips[frame] >= MAX_FLIPS && !no_execute))
-        mix(e, frame, gva);
+    mix(e, frame, gva);
 }
 
 /* Is the page mixed, whatever it maps? */
@@ -250,8 +258,8 @@ void drop_mixed_of_root(struct engine *e, uint32_t root)
             drop_mixed(e, i);
 }
 
-/* What was translated from the frame goes, its patches as well, and it is code no more. */
-void forget_frame(struct engine *e, uint32_t frame)
+/* The frame is code no more: it has its own bytes, and nothing of it can be executed. */
+static void leave_code(struct engine *e, uint32_t frame)
 {
     struct shadow *s = e->shadow;
     drop_mixed_of_frame(e, frame);
@@ -260,14 +268,21 @@ void forget_frame(struct engine *e, uint32_t frame)
         undo_patches(e, frame);
     s->flags[frame] &= (uint8_t)~(FRAME_EXECUTABLE | FRAME_TRANSLATED);
     change_aliases(e, frame, 0, ENTRY_NX);
-
-    /* Unicorn finds a frame's translations by an address that leads to it (2.1.4: uc_ctl_remove_cache). */
-    uint64_t *entry = (uint64_t *)(e->hv + (s->forget_entry - HV_BASE));
-    *entry = frame * PAGE_BYTES | ENTRY_P | ENTRY_U | ENTRY_AD; /* in ring 3, too: a fault here is not seen */
-    write_register(e, UC_X86_REG_CR3, &s->forget_root);
-    unicorn.ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), 0ull, PAGE_BYTES);
-    write_register(e, UC_X86_REG_CR3, &e->v.cr3);
     new_epoch(e);
+}
+
+/* Likewise, and what was translated from it goes. */
+void forget_frame(struct engine *e, uint32_t frame)
+{
+    leave_code(e, frame);
+    forget_translations(e, frame, 0, PAGE_BYTES);
+}
+
+/* Likewise, but what was translated from it may be of use again. */
+static void suspend_frame(struct engine *e, uint32_t frame)
+{
+    keep_code(e, frame);
+    leave_code(e, frame);
 }
 
 /* --- guest tables */
@@ -305,7 +320,7 @@ void pv_shadow_host_write(pv_vcpu *v, uint64_t gpa, int is_walker)
     if (!is_walker)
         guest_table_changes(s, frame);
     if (s->flags[frame] & FRAME_TRANSLATED)
-        forget_frame(e, frame);
+        suspend_frame(e, frame);
 }
 
 /* --- frames that others use as well */
