@@ -37,7 +37,7 @@ struct tail {              /* instructions before `rip` in the block at `address
 #define KEY_MODE_SHIFT 48
 #define KEY_MODE_BITS ((uint64_t)(HF_CPL | HF_CS32 | HF_CS64) << KEY_MODE_SHIFT)
 #define EPOCH (1ull << 50)
-#define N_SLOTS 8192u
+#define N_SLOTS 32768u
 #define N_TAILS 2048u
 #define N_OPERATIONS 64u
 #define N_LOOPS 256u
@@ -103,6 +103,7 @@ struct engine {
     uint64_t ram_bytes, hv_bytes;
     struct pv_grants *grants;  /* NULL until there is one (grants.c) */
 
+    uint64_t slot_salt;        /* so that address spaces do not use the same slots */
     uint64_t epoch;            /* changes whenever an address may hold other code */
     uint64_t last_epoch;       /* the latest that was given out */
     uint64_t generation;       /* changes when all epochs given out so far are void */

@@ -4,6 +4,7 @@
  * be, the wing decides (pvisor/full/paging.py, full/native/paging.c); here it is entered, found and taken back.
  *
  *   shadow.c        roots, tables, entries
+ *   stale.c         what of an address space the guest has changed
  *   shadow_frames.c what is known of each guest frame: aliases, W^X, guest tables, patches
  *   kept.c          code that is kept while its frame is written to
  *   known.c         blocks that need not be looked at again
@@ -103,10 +104,20 @@ struct shadow {
 };
 
 /* --- shadow.c */
+static inline uint64_t *entries_of(struct engine *e, uint64_t table)
+{
+    return (uint64_t *)(e->hv + (table - HV_BASE));
+}
+
 uint64_t *shadow_entry(struct engine *e, const struct root *root, uint64_t gva);
 void shadow_drop_root(struct engine *e, struct root *root);
 void shadow_drop_all(struct engine *e);
 void shadow_load_root(struct engine *e);
+
+/* --- stale.c */
+bool drop_stale(struct engine *e, struct root *root);
+void protect_tables(struct engine *e, const struct root *root, uint64_t gva, uint32_t page_shift, const uint64_t *tables,
+                    uint32_t n_tables);
 
 /* --- shadow_frames.c */
 bool remember_alias(struct engine *e, uint32_t frame, uint64_t gva);

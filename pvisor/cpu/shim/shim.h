@@ -4,13 +4,14 @@
  * and the list that signal handlers walk (signals.c).
  *
  *   unicorn_api.c  the library           state.c   Unicorn's CPU state: where it lies, how it is repaired
- *   engine.c       open, map, registers  blocks.c  the block hook: counting, limits, the CPL check
+ *   engine.c       open, map, registers  blocks.c, tails.c  the block hook: counting, limits, the CPL check
  *   exits.c, quick.c  hooks -> exits     intercepts.c  exits that are served inside their hooks
  *   classify.c     what raised #GP?
  *   run.c          the way in and out    walk.c      real page tables
  *   trace.c        records, counters     decode.c    instruction lengths (capstone)
  *   signals.c      Ctrl-C                operations.c  operations of `compare`
- *   natives.c      native handlers       shadow.c, shadow_frames.c  shadow page tables
+ *   natives.c      native handlers       shadow.c, stale.c, shadow_frames.c  shadow page tables
+ *   known.c, kept.c  what is still right of code that may have changed   strings.c  REP MOVS, REP STOS
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
  *   code.c         code that changes unseen
  *   debug.c        the guest's breakpoints    grants.c    frames of other domains
@@ -203,7 +204,7 @@ void lane_raise(struct engine *e, uint32_t vector);
 /* --- blocks.c */
 static inline struct slot *find_slot(struct engine *e, uint64_t address)
 {
-    return &e->slots[(address ^ (address >> 13)) & (N_SLOTS - 1)];
+    return &e->slots[(address ^ (address >> 13) ^ e->slot_salt) & (N_SLOTS - 1)];
 }
 
 struct slot *count_block(struct engine *e, uint64_t address, uint32_t size);
@@ -216,6 +217,8 @@ void on_block_copied(uc_engine *uc, uint64_t address, uint32_t size, void *user)
 void refresh_limit(struct engine *e);
 void new_epoch(struct engine *e);
 void take_epoch(struct engine *e);
+
+/* --- tails.c */
 uint32_t insns_before(struct engine *e, uint64_t rip);
 
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */
