@@ -120,6 +120,6 @@ def test_the_wings_count_the_same_instructions(built: Any, name: str, bits: int)
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_rounds_that_are_done_at_once_take_their_time(built: Any, bits: int) -> None:
-    """Full mode runs REP MOVS and REP STOS ahead (cpu/shim/strings.c), the lane does not: the times are equal."""
+    """Full mode runs REP MOVS and REP STOS ahead (cpu/shim/strings.c), the lane does not: time is equal."""
     runs = [run_domain(DomainConfig(built("string_rounds", bits), mode)) for mode in ("full", "emu")]
     assert runs[0].n_instructions == runs[1].n_instructions
