@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import click
 
 from pvisor.machine.modules import ModuleFile
-from pvisor.vmm.config import DEFAULT_REMEDY, REMEDIES, TIERS, DiskConfig
+from pvisor.vmm.config import DEFAULT_REMEDY, REMEDIES, TIERS, USUAL_MEMORY, DiskConfig
 
 FILE: Final = click.Path(path_type=Path)
 MAX_INSNS: Final = (1 << 64) - 2
@@ -108,11 +108,16 @@ def _remedy(ctx: click.Context, option: click.Parameter, remedy: str | None) -> 
     return "none"
 
 
+def _memory(ctx: click.Context, option: click.Parameter, memory_bytes: int | None) -> int:
+    return USUAL_MEMORY if memory_bytes is None else memory_bytes
+
+
 def domain_options(command: _Command) -> _Command:
     """The options of every command that runs guests."""
     options = (
-        click.option("--memory", "memory_bytes", type=size, default="64M", show_default=True,
-                     metavar="SIZE", help="The guest's RAM."),
+        click.option("--memory", "memory_bytes", type=size, default=None, callback=_memory,
+                     metavar="SIZE",
+                     help="The guest's RAM.  [default: 64M; 256M for a kernel's file of 8M or more]"),
         click.option("--cmdline", default="", metavar="TEXT", help="The guest's command line."),
         click.option("--max-insns", type=instructions, metavar="N",
                      help="End the run before the guest has executed more than N instructions (all its "

@@ -18,9 +18,19 @@ REMEDIES = ("none", "patch", "registers")
 """What is done about sensitive instructions that do not trap: enum pv_remedy of the engine."""
 DEFAULT_REMEDY = "patch"
 TRANSPORTS = ("syscall", "vmcall", "int")
-DEFAULT_MEMORY_BYTES = 64 << 20
+USUAL_MEMORY = -1
+"""As much as the size of the kernel's file suggests (`usual_memory_bytes`)."""
 MAX_BACKTRACE = 32
 """Frames that a crash report shows at most."""
+
+
+def usual_memory_bytes(kernel: Path) -> int:
+    """64 MiB; 256 for a file of 8 MiB or more, which is an operating system's kernel."""
+    try:
+        large = kernel.stat().st_size >= 8 << 20
+    except OSError:  # whoever opens it says what is wrong
+        large = False
+    return (256 if large else 64) << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class DomainConfig:
 
     kernel: Path
     mode: str = "auto"
-    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    memory_bytes: int = USUAL_MEMORY
     cmdline: str = ""
     initrd: Path | None = None
     """The first boot module of a PC kernel."""
@@ -93,6 +103,8 @@ class DomainConfig:
         object.__setattr__(self, "kernel", Path(self.kernel))
         if self.initrd is not None:
             object.__setattr__(self, "initrd", Path(self.initrd))
+        if self.memory_bytes == USUAL_MEMORY:
+            object.__setattr__(self, "memory_bytes", usual_memory_bytes(self.kernel))
 
     @property
     def module_files(self) -> tuple[ModuleFile, ...]:

@@ -7,7 +7,7 @@
     [domain.server]
     kernel = "server.elf"              # the only key that must be there
     mode = "auto"                      # auto, full, para, emu, hybrid
-    memory = "64M"
+    memory = "64M"                     # without it 256M for a kernel's file of 8M or more, else 64M
     memory_targets = [                 # mode para: how much of it the host wants it to have, and from when on
         { at_ms = 10, memory = "24M" },  # milliseconds of virtual time
     ]
@@ -46,7 +46,7 @@ from pvisor.errors import UsageError
 from pvisor.full.kernel_file import ENTRIES
 from pvisor.machine.memory import PAGE_BYTES
 from pvisor.machine.modules import ModuleFile
-from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, DiskConfig, DomainConfig
+from pvisor.vmm.config import MODES, TIERS, TRANSPORTS, USUAL_MEMORY, DiskConfig, DomainConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -303,7 +303,7 @@ def _domain(table: _Table) -> DomainSetup:
         seed=table.take("seed", 0, _whole(0, (1 << 63) - 1), "a whole number from 0"),
         entry=table.take("entry", "auto", _one_of(ENTRIES), ", ".join(ENTRIES)),
         mode=table.take("mode", "auto", _one_of(MODES), ", ".join(MODES)),
-        memory_bytes=table.take("memory", 64 << 20, _size, "a size, as 64M"),
+        memory_bytes=table.take("memory", USUAL_MEMORY, _size, "a size, as 64M"),
         n_vcpus=table.take("vcpus", 1, _whole(1, 16), "1 to 16"),
         weight=table.take("weight", 256, _whole(1, 65535), "1 to 65535"),
         cap_percent=table.take("cap", 0, _whole(0, 100), "percent, 0 to 100"),
