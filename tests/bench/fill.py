@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A shadow fault that only fills an entry, in both tiers: `python -m tests.bench.fill`.
 
-The guest reads pages whose entries were all dropped before. Limits are in time: 6 microseconds
+The guest reads pages in an address space that has no shadow yet. Limits are in time: 6 microseconds
 in the Python tier, 0.6 native.
 """
 

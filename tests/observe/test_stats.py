@@ -25,7 +25,7 @@ def test_a_run() -> None:
         "reason": "it waits", "repair": "state", "first_to_last_byte_ns": 5, "unclaimed_ioports": {"0x80": 2},
         "unclaimed_mmio": {"0xf0000000": 1, "elsewhere": 6}, "idle_ns": 2, "steal_ns": 1,
         "deadlines": 4,
-        "remedy": "patch", "patches": {"now": 3, "ever": 5},
+        "remedy": "patch", "patches": {"now": 3, "ever": 5}, "places": None,
     }  # fmt: skip
 
 
