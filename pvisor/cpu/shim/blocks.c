@@ -41,10 +41,16 @@ void new_epoch(struct engine *e)
     }
 }
 
-/* A block whose code may change unseen is never found in the table: it is looked at each time. */
-static void hide_changing(struct engine *e, struct slot *slot, uint64_t address)
+/* In its first page or in its last: it lies in two at most. */
+static bool is_partly_mixed(struct engine *e, uint64_t address, uint32_t size)
 {
-    if (unlikely(e->v.code_writable || (e->shadow && e->shadow->n_mixed && is_mixed(e, address))))
+    return e->shadow && e->shadow->n_mixed && (is_mixed(e, address) || is_mixed(e, address + size - 1));
+}
+
+/* A block whose code may change unseen is never found in the table: it is looked at each time. */
+static void hide_changing(struct engine *e, struct slot *slot, uint64_t address, uint32_t size)
+{
+    if (unlikely(e->v.code_writable || is_partly_mixed(e, address, size)))
         slot->extent.bytes = 0;
 }
 
@@ -54,7 +60,7 @@ struct slot *count_block(struct engine *e, uint64_t address, uint32_t size)
     uc_tb block = {0};
     unicorn.ctl(e->uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &block);
     *slot = (struct slot){e->block_key, {size, block.icount}};
-    hide_changing(e, slot, address);
+    hide_changing(e, slot, address, size);
     if (unlikely(e->marks_set))
         meet_marks(e, address);
     if (unlikely(e->n_operations) && begins_or_ends_operation(e, address)) {
@@ -299,7 +305,7 @@ static const struct slot *learn_block(struct engine *e, uint64_t address, uint32
         struct slot *known = find_slot(e, address);
         *known = (struct slot){key, {size, insns}};
         mark_string(e, known, address, size);
-        hide_changing(e, known, address);
+        hide_changing(e, known, address, size);
         return known;
     }
     if (!is_known_changing(slot, size, key) && prepare_block(e, address, size)) {
