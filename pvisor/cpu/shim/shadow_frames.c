@@ -180,10 +180,20 @@ static void mix(struct engine *e, uint32_t frame, uint64_t gva)
     s->uses_shown |= (s->flags[frame] & FRAME_SHOWN) != 0;
 }
 
-/* Does the instruction at `rip` lie in the frame, and under which address? It may lie in two, with up to 15 bytes. */
+/* The last byte that is translated with the instruction at `rip`: of its block, or at least of its 15 bytes. */
+static uint64_t last_translated(const struct engine *e, uint64_t rip)
+{
+    uint64_t in_block = rip - e->block_address, last = e->block.bytes - in_block - 1;
+    return rip + (in_block < e->block.bytes && last > 14 ? last : 14);
+}
+
+/*
+ * Does the instruction at `rip`, or what its block runs on into, lie in the frame, and under which address? Before a block
+ * runs all of it is fetched: if a store of it undid that, it would never get past the store.
+ */
 static bool lies_in(struct engine *e, uint64_t rip, uint32_t frame, uint64_t *at)
 {
-    *at = frame_of(e, rip) == frame ? rip : rip + 14;
+    *at = frame_of(e, rip) == frame ? rip : last_translated(e, rip);
     return frame_of(e, *at) == frame;
 }
 
