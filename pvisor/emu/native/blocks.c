@@ -151,16 +151,22 @@ __attribute__((aligned(64))) void lane_on_block(uc_engine *uc, uint64_t address,
  * another address would go unseen. QEMU has all entries of a frame looked at again when code of it is translated;
  * Unicorn has left that out, and it is done here.
  */
-static void watch_code(struct engine *e, uint64_t address, uint32_t size)
+static void watch_page(struct engine *e, uint64_t address)
 {
     enum { FETCH = 2, USER_INDEX = 1, KERNEL_INDEX = 2 }; /* target/i386/cpu.h, cpu_mmu_index: no SMAP */
     int index = (current_hflags(e) & HF_CPL) == 3 ? USER_INDEX : KERNEL_INDEX;
+    void *host = internals.host_address(e->state, address & ~(PAGE_BYTES - 1), FETCH, index);
+    if (host)
+        internals.watch_stores(e->lane->cpu, (uintptr_t)host, PAGE_BYTES);
+}
+
+/* A block lies in two pages at most, and behind the last page of all comes that of address 0. */
+static void watch_code(struct engine *e, uint64_t address, uint32_t size)
+{
     uint64_t last = address + (size ? size - 1 : 0);
-    for (uint64_t page = address & ~(uint64_t)(PAGE_BYTES - 1); page <= last; page += PAGE_BYTES) {
-        void *host = internals.host_address(e->state, page, FETCH, index);
-        if (host)
-            internals.watch_stores(e->lane->cpu, (uintptr_t)host, PAGE_BYTES);
-    }
+    watch_page(e, address);
+    if ((address ^ last) / PAGE_BYTES)
+        watch_page(e, last);
 }
 
 void lane_on_translation(uc_engine *uc, uc_tb *block, uc_tb *before, void *user)
