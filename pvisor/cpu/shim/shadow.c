@@ -267,7 +267,8 @@ void pv_shadow_fill(pv_vcpu *v, uint64_t gva, uint64_t gpa, uint32_t what, uint6
                                     (~was & *entry & ENTRY_NX));
     if (lost)
         flush_page(e, gva);
-    if ((was & ENTRY_P) && !(was & ENTRY_NX) && ((was ^ *entry) & ENTRY_FRAME))
+    /* Also where only execution is lost: when other code comes there, the entry tells no more that there was some. */
+    if ((was & ENTRY_P) && !(was & ENTRY_NX) && ((was ^ *entry) & (ENTRY_FRAME | ENTRY_NX)))
         new_epoch(e);
     bool known = (was & ENTRY_P) && !((was ^ *entry) & ENTRY_FRAME);
     if (unlikely(!known && !remember_alias(e, frame, gva)))

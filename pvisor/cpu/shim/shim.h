@@ -16,7 +16,7 @@
  *   code.c         code that changes unseen
  *   debug.c        the guest's breakpoints    grants.c    frames of other domains
  *   user_code.c, user_io.c  what user code may not do
- *   loops.c        LOOPE and LOOPNE
+ *   loops.c        LOOPE and LOOPNE         marks.c, places.c  for who watches a run
  *   floor.c        what an exit costs at least; shares nothing with the rest
  */
 #ifndef PV_SHIM_H

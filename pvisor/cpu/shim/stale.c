@@ -68,7 +68,7 @@ static bool is_stale(const struct root *root, uint64_t span)
  * mode, where their number tells it, is known what each maps; and what more than 2^30 bytes hang on is not looked for.
  */
 void protect_tables(struct engine *e, const struct root *root, uint64_t gva, uint32_t page_shift, const uint64_t *tables,
-                           uint32_t n_tables)
+                    uint32_t n_tables)
 {
     struct shadow *s = e->shadow;
     bool is_long = n_tables == (48 - page_shift) / 9;
