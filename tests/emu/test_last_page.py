@@ -12,7 +12,7 @@ from pvisor.full.state import CR0_PE
 from pvisor.vmm.config import DomainConfig
 from pvisor.vmm.run import run_domain
 from tests.emu.hostile_kernel import HostileKernel
-from tests.full.hostile_machine import CODE, PS, TABLES, P, W
+from tests.full.hostile_machine import CODE, PS, STACK, TABLES, P, W
 
 LAST_PAGE = 0xFFFF_FFFF_FFFF_F000
 CLI_HLT, RET = b"\xfa\xf4", b"\xc3"
@@ -36,6 +36,7 @@ def test_code_there_runs_and_may_be_changed(tmp_path: Path, mode: str) -> None:
     change = b"\x66\xc7\x04\x25" + CODE.to_bytes(4, "little") + CLI_HLT
     kernel.write(CODE, RET + b"\x90")
     kernel.write(CODE + 0x1000, call + change + call)
+    kernel.vcpu.regs.gpr[4] = STACK
     kernel.enter(bits=64, cpl=0, cr3=TABLES, rip=CODE + 0x1000, cr0=CR0_PE, cr4=0)
     elf = tmp_path / "guest.elf"
     elf.write_bytes(kernel.elf())
