@@ -30,6 +30,8 @@ MAX_PLACES, MAX_TABLES, MAX_COUNTS, MAX_LISTS = 64, 4, 1024, 4
 """Bounds for memory that was made to be searched for ever: places with ten digits, tables of tokens; and for
 each table numbers that may be that of its symbols, and lists of names that are read to their end.
 """
+MAX_SEARCHED_BYTES = 256 << 20
+"""And so much memory, for each table of tokens, that is searched for markers behind such numbers."""
 KERNEL_MAP_64 = (0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)
 """Where x86-64's kernel image is mapped, wherever it lies (Documentation/arch/x86/x86_64/mm.rst)."""
 WINDOW_32_BYTES = 64 << 20
@@ -76,9 +78,12 @@ def _digits_in(view: GuestView, extent: Extent) -> Iterator[int]:
 
 def _entries(blob: bytes, tokens: _Tokens, word: int) -> list[tuple[int, str, str]] | None:
     """All tables around the tokens; None where they are not what they should be."""
-    n_lists = 0
+    n_lists = n_searched = 0
     for at in islice(_counts_before(blob, tokens.begin, word), MAX_COUNTS):
         n = int.from_bytes(blob[at : at + 4], "little")
+        n_searched += tokens.begin - at
+        if n_searched > MAX_SEARCHED_BYTES:
+            return None
         markers = _markers(blob, at + word, n, tokens.begin)
         if markers is None or n_lists == MAX_LISTS:
             continue
@@ -166,7 +171,10 @@ def _names(blob: bytes, at: int, n: int, markers: Sequence[int], tokens: Sequenc
         name = b"".join(map(token_of, blob[found[0] : found[1]]))
         if len(name) < 2 or name[0] not in TYPES or len(name) > MAX_TOKEN_BYTES:
             return None
-        names.append(name.decode("ascii", "replace"))
+        text = name.decode("ascii", "replace")
+        if not text.isprintable():  # a report shows names: none may move the cursor of a terminal
+            return None
+        names.append(text)
         at = found[1]
     return names
 

@@ -79,9 +79,10 @@ class GuestView:
     def _walk(self, gva: int, table: int, shifts: tuple[int, ...], width: int) -> tuple[int | None, int]:
         read = self.memory.read_u64_or_0 if width == 8 else self.memory.read_u32_or_0
         mask = 0x1FF if width == 8 else 0x3FF
+        has_large = width == 8 or bool(self.control.cr4 & CR4_PSE)  # SDM 3A 4.3
         for shift in shifts:
             entry, left = read(table + (gva >> shift & mask) * width), (1 << shift) - gva % (1 << shift)
-            is_large = bool(entry & PS) and shift in (21, 22, 30)
+            is_large = has_large and bool(entry & PS) and shift in (21, 22, 30)
             if not entry & P:
                 return None, left
             if shift == 12 or is_large:

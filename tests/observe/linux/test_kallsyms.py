@@ -7,7 +7,9 @@ import random
 
 import pytest
 
+from pvisor.observe.linux import kallsyms
 from pvisor.observe.linux.kallsyms import find_kallsyms
+from pvisor.observe.linux.view import GuestView
 from tests.observe.linux import image
 
 LONG_NAME = "a_name_" * 30
@@ -62,6 +64,45 @@ def test_memory_full_of_digits_and_of_counts_ends_soon() -> None:
     tokens = tables[tables.index(b"<0>\0") :]
     image.put(view, image.BASE_64, (600).to_bytes(8, "little") * 60000 + tokens)
     assert find_kallsyms(view, image.BASE_64) is None
+
+
+def test_counts_with_names_behind_each_are_not_searched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each number has 256 names behind it, and no markers: a search for them reads all the rest."""
+    monkeypatch.setattr(kallsyms, "MAX_SEARCHED_BYTES", 4 << 20)
+    looked: list[int] = []
+    markers = kallsyms._markers
+
+    def counting(blob: bytes, names: int, n: int, end: int) -> tuple[int, ...] | None:
+        looked.append(end - names)
+        return markers(blob, names, n, end)
+
+    monkeypatch.setattr(kallsyms, "_markers", counting)
+    view = image.kernel_view()
+    tables = image.kallsyms(image.many_symbols(image.BASE_64), 8, "old", image.BASE_64)
+    tokens = tables[tables.index(b"<0>\0") :]
+    period = (600).to_bytes(8, "little") + bytes([15]) + b"ttttttt"
+    image.put(view, image.BASE_64, period * 20000 + tokens)
+    assert find_kallsyms(view, image.BASE_64) is None
+    assert len(looked) > 100 and sum(looked) <= 4 << 20
+
+
+def test_a_name_that_would_move_the_cursor_is_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = image.kernel_view()
+    entries = image.many_symbols(image.BASE_64)
+    entries[300] = (entries[300][0], "t", "clear\x1b[2Jscreen")
+    image.put(view, image.BASE_64 + AT, image.kallsyms(entries, 8, "old", image.BASE_64))
+    assert find_kallsyms(view, image.BASE_64) is not None  # its token for 27 is "<27>"
+    monkeypatch.setattr(image, "TOKENS", [*image.TOKENS[:27], b"\x1b", *image.TOKENS[28:]])
+    view = image.kernel_view()
+    image.put(view, image.BASE_64 + AT, image.kallsyms(entries, 8, "old", image.BASE_64))
+    assert find_kallsyms(view, image.BASE_64) is None
+
+
+def test_a_large_page_of_32_bits_takes_pse() -> None:
+    view = image.kernel_view(4)
+    assert view.translate(image.BASE_32)[0] == 4 << 20
+    without = GuestView(view.memory, view.control._replace(cr4=0))
+    assert without.translate(image.BASE_32)[0] is None
 
 
 def test_page_tables_that_lead_into_themselves_end() -> None:
