@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pvisor.cli import say
-from pvisor.cli.compare_kernel import compare_kernel, kernel_options
+from pvisor.cli.compare_kernel import SERIAL_CONSOLE, compare_kernel, kernel_options
 from pvisor.cli.files import OutputFile, output_file, words_of
 from pvisor.cli.params import FILE, domain_options
 from pvisor.cpu.exits import ExitClass, ExitReason
@@ -91,13 +91,14 @@ def compare(
     when they are not.
 
     With --kernel: run an operating system's kernel unmodified, in each of --modes, and print what its boot
-    costs, phase by phase. The result is 0 when it ended alike in all.
+    costs, phase by phase. Without --cmdline its console is the serial port. The result is 0 when it ended
+    alike in all.
     """
     if kernel is not None:
         if what or folder is not None:
             raise UsageError("--kernel FILE is instead of a demo or sources, which alone take --keep")
         settings = DomainConfig(
-            kernel=kernel, memory_bytes=memory_bytes, cmdline=cmdline, max_insns=max_insns,
+            kernel=kernel, memory_bytes=memory_bytes, cmdline=cmdline or SERIAL_CONSOLE, max_insns=max_insns,
             timeout_s=timeout_s, tier=tier, remedy=remedy, initrd=initrd, disks=disks,
         )  # fmt: skip
         images = [disk.path for disk in disks]

@@ -40,6 +40,9 @@ N_PLACES: Final = 10
 NS_PER_MS: Final = 1_000_000
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
+SERIAL_CONSOLE: Final = "console=ttyS0"
+"""The command line where none is given: an operating system that nobody can talk to may never end."""
+
 MEANING: Final = (
     "Exits and instructions carry over to other engines and to hardware; the host's time does not. Handlers "
     "in C are timed by samples (one of 64); `guest` is the rest: the guest's instructions, their "
@@ -134,8 +137,9 @@ def _remarks(costs: Sequence[BootCost]) -> list[str]:
     lines += [f"{one.mode}: {how_it_ended(one.run)}" for one in costs if one.run.ending.reason]
     if len(costs) == 2:
         n = n_different_lines(costs[0].run, costs[1].run)
+        count = "one line" if n == 1 else f"{n} lines"
         lines.append(
-            f"The consoles differ in {n} lines, times apart." if n else "The consoles showed the same."
+            f"The consoles differ in {count}, times apart." if n else "The consoles showed the same."
         )
     return lines
 
