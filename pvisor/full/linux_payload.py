@@ -22,6 +22,8 @@ ELF_MAGIC = b"\x7fELF"
 SIZE_BYTES = 4
 MAX_UNPACKED_BYTES = MAX_FILE_BYTES >> 2
 LZ4_BLOCK_BYTES = 8 << 20
+LZMA_MEMORY_BYTES = 256 << 20
+"""A file says how large a dictionary it wants: kernels 32 MiB (scripts/xz_wrap.sh), a hostile one 4 GiB."""
 
 
 class _Decompressor(Protocol):
@@ -72,8 +74,8 @@ def _format(payload: bytes) -> tuple[str, Callable[[bytes, int], bytes] | None]:
         (ELF_MAGIC, "nothing", lambda data, max_bytes: data[:max_bytes]),
         (b"\x1f\x8b", "gzip", lambda data, n: _stream(zlib.decompressobj(wbits=31), data, n)),
         (b"BZ", "bzip2", lambda data, n: _stream(bz2.BZ2Decompressor(), data, n)),
-        (b"\x5d\x00", "LZMA", lambda data, n: _stream(lzma.LZMADecompressor(lzma.FORMAT_ALONE), data, n)),
-        (b"\xfd7", "XZ", lambda data, n: _stream(lzma.LZMADecompressor(lzma.FORMAT_XZ), data, n)),
+        (b"\x5d\x00", "LZMA", lambda data, n: _lzma(lzma.FORMAT_ALONE, data, n)),
+        (b"\xfd7", "XZ", lambda data, n: _lzma(lzma.FORMAT_XZ, data, n)),
         (b"\x02\x21", "LZ4", _lz4),
         (b"\x28\xb5", "Zstandard", _zstd),
     )
@@ -83,6 +85,10 @@ def _format(payload: bytes) -> tuple[str, Callable[[bytes, int], bytes] | None]:
 
 def _stream(decompressor: _Decompressor, data: bytes, max_bytes: int) -> bytes:
     return decompressor.decompress(data, max_bytes)
+
+
+def _lzma(form: int, data: bytes, max_bytes: int) -> bytes:
+    return lzma.LZMADecompressor(form, LZMA_MEMORY_BYTES).decompress(data, max_bytes)
 
 
 def _lz4(data: bytes, max_bytes: int) -> bytes:

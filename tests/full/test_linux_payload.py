@@ -95,6 +95,8 @@ def test_what_is_no_payload(tmp_path: Path) -> None:
     refused("its payload ends at byte 4294", kernel(tmp_path, b"x", payload_length=0xFFFF_FFFF))
     refused(r"of an unknown format \(78 79 7a 21\)", kernel(tmp_path, b"xyz!"))
     refused("its payload is no ELF file", kernel(tmp_path, gzip.compress(b"text")))
+    greedy = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    refused(r"is damaged \(XZ: .*limit", kernel(tmp_path, lzma.compress(pvh_elf(), filters=greedy), 1))
     bomb = kernel(tmp_path, gzip.compress(bytes(2 * MIB)), init_size=MIB)
     refused("its payload is larger than the 1048576 bytes", bomb)
     no_note = bytes(ElfImage("x", pvh_elf()).content).replace(b"Xen\0", b"Yen\0")
