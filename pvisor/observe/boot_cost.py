@@ -101,9 +101,10 @@ def phase_json(phase: Phase) -> Json:
         "name": phase.name,
         "instructions": phase.n_instructions,
         "virtual_ns": phase.end.virtual_ns - phase.begin.virtual_ns,
-        "host_ns": {"all": phase.host_ns, "guest": split.guest, "native": split.native, "python":
-        split.python,
-                    "devices": split.devices},
+        "host_ns": {
+            "all": phase.host_ns, "guest": split.guest, "native": split.native, "python": split.python,
+            "devices": split.devices,
+        },
         "exits": {reason.label: phase.exits(reason) for reason in ExitReason if phase.exits(reason)},
         "space_switches": phase.end.switches[0] - phase.begin.switches[0],
         "spaces_rebuilt": phase.end.switches[1] - phase.begin.switches[1],

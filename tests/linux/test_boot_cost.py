@@ -59,3 +59,14 @@ def test_it_is_the_boot_that_run_makes(initrd: Path, costs: dict[str, Any], mode
     assert isinstance(exits, dict)
     for reason, row in exits.items():
         assert sum(phase["exits"].get(reason, 0) for phase in costs[mode]["phases"]) == row["count"], reason
+
+
+def test_an_operating_system_that_has_nothing_more_to_do(initrd: Path) -> None:
+    """Without input and a command line: its console is the serial port, and it ends when it rests."""
+    words: list[str | Path] = ["compare", "--kernel", cloud_kernel().vmlinuz, "--initrd", initrd]
+    done = subprocess.run(
+        command(*words, "--modes", "full"), stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
+        env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert "it has nothing to do for 60 s, and no input" in " ".join(done.stdout.decode().split())

@@ -4,10 +4,10 @@
     decompress   of a bzImage: from its entry to the first instruction in the upper half of the address space,
                  where a kernel's own text is; what is before it in other kernels belongs to `early`
     early        until do_basic_setup() begins, or, where a compiler has inlined it, driver_init(), the first
-    of
-                 its calls that every kernel has: the initcalls follow at once
+                 of its calls that every kernel has: the initcalls follow at once
     initcalls    until the first instruction in ring 3
-    user space   the rest
+    user space   the rest: to the guest's end, to what the console shall show, or until it rests, that is, has
+                 no more input, shows nothing, and waits nearly all of REST_NS
 
 The borders are marks in the guest's code (shim/marks.c): the run is the one without them. Without symbols
 there is no border between `early` and `initcalls`, and the two are one phase, `kernel`.
@@ -30,6 +30,8 @@ from pvisor.vmm.builder import Machine
 DECOMPRESS, EARLY, INITCALLS, USER, KERNEL = "decompress", "early", "initcalls", "user space", "kernel"
 UPPER_HALF_64, UPPER_HALF_32 = (1 << 63, (1 << 64) - 1), (1 << 31, (1 << 32) - 1)
 EVERYWHERE = (0, (1 << 64) - 1)
+REST_NS = 60_000_000_000
+"""Virtual time, most of which costs the host nothing: a program may sleep for less before it goes on."""
 FIRST_INITCALLS = ("do_basic_setup", "driver_init")
 
 
@@ -89,6 +91,9 @@ class PhaseWatch(KernelWatch):
         self._until = until
         self._seen = b""
         self._is_seen = False
+        self._is_shown = self._rests = False
+        self._since = (0, 0)
+        """Virtual time, and how much of it was waited, when the guest last had something to do."""
         self._names: dict[int, str] = {}
         """What begins at each mark, by its index."""
         self._current = ""
@@ -112,6 +117,7 @@ class PhaseWatch(KernelWatch):
 
     def shown(self, data: bytes) -> None:
         """The guest has written to its console."""
+        self._is_shown = True
         if self._until and not self._is_seen and self._machine is not None:
             self._seen = self._seen[-len(self._until) :] + data
             if self._until in self._seen:
@@ -133,10 +139,28 @@ class PhaseWatch(KernelWatch):
         return self._shown_ending()
 
     def look(self) -> Ending | None:
-        """Has it shown what is waited for, in bytes that a device still gathers? Or has it panicked?"""
-        assert self._machine is not None
-        self._machine.domain.console.flush()
-        return self._shown_ending() or super().look()
+        """Has it shown what is waited for, also what a device still gathers? Has it panicked? Does it rest?"""
+        machine = self._machine
+        assert machine is not None
+        machine.domain.console.flush()
+        return self._shown_ending() or super().look() or self._rest(machine)
+
+    def _rest(self, machine: Machine) -> Ending | None:
+        """An operating system has timers, so it never waits for nothing; but there is nothing more to see."""
+        now_ns, idle_ns = machine.vcpu.virtual_ns, int(machine.vcpu.v.idle_ns)
+        source = machine.domain.input
+        has_input = source.is_live or source.next_arrival_ns(now_ns) is not None
+        if self._current != USER or self._is_shown or has_input:
+            self._is_shown, self._since = False, (now_ns, idle_ns)
+            return None
+        rested_ns, waited_ns = now_ns - self._since[0], idle_ns - self._since[1]
+        if rested_ns < REST_NS:
+            return None
+        if waited_ns * 10 < rested_ns * 9:
+            self._since = (now_ns, idle_ns)
+            return None
+        self._rests = True
+        return Ending(EndedBy.BUDGET, 0, f"it has nothing to do for {REST_NS // 10**9} s, and no input")
 
     def _shown_ending(self) -> Ending | None:
         if not self._is_seen:
@@ -149,7 +173,7 @@ class PhaseWatch(KernelWatch):
         machine = self._machine
         assert machine is not None
         self._next("")
-        if self._is_seen:
+        if self._is_seen or self._rests:
             self._take_places(machine)
             return ending
         return super().end(ending)
