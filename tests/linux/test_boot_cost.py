@@ -64,8 +64,9 @@ def test_it_is_the_boot_that_run_makes(initrd: Path, costs: dict[str, Any], mode
 def test_an_operating_system_that_has_nothing_more_to_do(initrd: Path) -> None:
     """Without input and a command line: its console is the serial port, and it ends when it rests."""
     words: list[str | Path] = ["compare", "--kernel", cloud_kernel().vmlinuz, "--initrd", initrd]
+    words += ["--modes", "full"]
     done = subprocess.run(
-        command(*words, "--modes", "full"), stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
+        command(*words), stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
         env=environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

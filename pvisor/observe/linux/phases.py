@@ -139,7 +139,7 @@ class PhaseWatch(KernelWatch):
         return self._shown_ending()
 
     def look(self) -> Ending | None:
-        """Has it shown what is waited for, also what a device still gathers? Has it panicked? Does it rest?"""
+        """Has it shown what is waited for, also what a device gathers? Has it panicked? Does it rest?"""
         machine = self._machine
         assert machine is not None
         machine.domain.console.flush()
