@@ -29,4 +29,12 @@ static inline uint64_t call_long_code(const void *code)
     return ((uint64_t (*)(void))(uintptr_t)code)();
 }
 
+/* Code of any kind: all registers that it may take as an address or a number point to a page that is there. */
+static inline void call_with_room(const char *code)
+{
+    static char room[512] __attribute__((aligned(64)));
+    __asm__ volatile("call *%0" : : "r"(code), "a"(room), "c"(0), "d"(0), "b"(room), "S"(room), "D"(room)
+                     : "memory", "cc");
+}
+
 #endif /* LOAD_EMIT_H */

@@ -2,6 +2,7 @@
 /* Bytes that mean nothing, run as code: whatever they do, it ends with their process. */
 #define _GNU_SOURCE
 #include "groups.h"
+#include "emit.h"
 #include "trap.h"
 
 #include <string.h>
@@ -13,10 +14,7 @@ static char *code;
 static void run(void *context)
 {
     (void)context;
-    /* All registers that an instruction below takes as an address or a number point to a page that is there. */
-    static char room[512] __attribute__((aligned(64)));
-    __asm__ volatile("call *%0" : : "r"(code), "a"(room), "c"(0), "d"(0), "b"(room), "S"(room), "D"(room)
-                     : "memory", "cc");
+    call_with_room(code);
 }
 
 static int run_random(void *context)
