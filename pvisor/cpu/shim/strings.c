@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * REP MOVS and REP STOS, many rounds at once. The engine makes each round a block of its own, with the hook and a look into its
- * TLB for as little as a byte; and a kernel clears and copies its pages that way. So where such a block comes round again,
- * what lies in one page is done here, by the same rounds in the same order, and the block does what is left: the last
- * rounds, the first of each page, and whatever faults, is no RAM, is code, or is to be noticed by somebody.
+ * REP MOVS and REP STOS, many rounds at once. The engine makes each round a block of its own, with the hook and a look
+ * into its TLB for as little as a byte; and a kernel clears and copies its pages that way. So where such a block comes round
+ * again, what lies in one page is done here, by the same rounds in the same order, and the block does what is left: the last
+ * round, and whatever faults, is no RAM, is code, or is to be noticed by somebody.
  *
  * Each round counts as one instruction, as it does in the engine, so time and traces are the same. For a guest under shadow
  * tables: what they let it write to holds no code that has been translated, and its accessed and dirty bits are set.
@@ -62,22 +62,22 @@ static uint8_t *page_of(struct engine *e, uint64_t address, bool write, uint32_t
     return e->ram + physical;
 }
 
-#define ROUNDS(type)                                                  \
-    do {                                                              \
-        type *into = (type *)to;                                      \
-        const type *out_of = (const type *)from;                      \
-        for (uint64_t i = 0; i < n; i++)                              \
-            memcpy(&into[i], from ? (const void *)&out_of[i] : &value, sizeof(type)); \
-    } while (0)
+#define ROUNDS(type)                                          \
+    for (uint64_t i = 0; i < n; i++) {                        \
+        type element = (type)value;                           \
+        if (from)                                             \
+            memcpy(&element, from + i * sizeof element, sizeof element); \
+        memcpy(to + i * sizeof element, &element, sizeof element); \
+    }
 
 /* Element by element, upwards: the two may overlap, and then each round reads what an earlier one has written. */
 static void do_rounds(uint8_t *to, const uint8_t *from, uint64_t value, uint32_t n_bytes, uint64_t n)
 {
     switch (n_bytes) {
-    case 1: ROUNDS(uint8_t); break;
-    case 2: ROUNDS(uint16_t); break;
-    case 4: ROUNDS(uint32_t); break;
-    default: ROUNDS(uint64_t); break;
+    case 1: ROUNDS(uint8_t) break;
+    case 2: ROUNDS(uint16_t) break;
+    case 4: ROUNDS(uint32_t) break;
+    default: ROUNDS(uint64_t) break;
     }
 }
 
@@ -94,12 +94,12 @@ static bool is_observed(struct engine *e)
 uint64_t run_string_ahead(struct engine *e, uint64_t address, uint32_t size, uint64_t limit)
 {
     struct string_operation operation;
-    uint64_t *gpr = e->v.regs->gpr, n = gpr[RCX] - 1, in_page, rflags;
+    uint64_t *gpr = e->v.regs->gpr, n, in_page, rflags;
     const uint8_t *code = code_at(e, address);
     if (gpr[RCX] < FEWEST_ROUNDS || limit <= e->v.insns + 1 || is_observed(e) || !code ||
         !parse_string(code, size, &operation))
         return 0;
-    n = limit - e->v.insns - 1 < n ? limit - e->v.insns - 1 : n;
+    n = limit - e->v.insns - 1 < gpr[RCX] - 1 ? limit - e->v.insns - 1 : gpr[RCX] - 1;
     uint8_t *from = NULL, *to = page_of(e, gpr[RDI], true, operation.n_bytes, &in_page);
     if (!to)
         return 0;
