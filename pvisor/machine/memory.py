@@ -81,9 +81,7 @@ class GuestMemory:
         return memoryview(self._buffer)[gpa : gpa + n_bytes]
 
     def find(self, data: bytes, gpa: int, n_bytes: int) -> int | None:
-        """Where these bytes lie first in a range, or None. Frames that were never touched are touched by
-        it.
-        """
+        """Where these bytes lie first in a range, or None. It touches frames that nobody has touched."""
         self.check(gpa, n_bytes)
         found = self._buffer.find(data, gpa, gpa + n_bytes)
         return found if found >= 0 else None

@@ -134,9 +134,7 @@ def compare_boots(
     config: DomainConfig, modes: Sequence[str], *, new_input: Callable[[], ConsoleInput] = NoInput,
     symbols: Symbols | None = None, until: bytes = b"", interrupted: Callable[[], bool] = lambda: False,
 ) -> list[BootCost]:  # fmt: skip
-    """The same boot in each mode. Each has a copy of the disk, so that all begin alike; the disk stays as it
-    is.
-    """
+    """The same boot in each mode. Each has a copy of the disk: all begin alike, and it stays as it is."""
     costs = []
     for mode in modes:
         with tempfile.TemporaryDirectory(prefix="pvisor-compare-") as folder:

@@ -120,9 +120,7 @@ def _tokens(blob: bytes, digits: int, word: int) -> _Tokens | None:
 
 
 def _counts_before(blob: bytes, end: int, word: int) -> Iterator[int]:
-    """Where the number of symbols could stand, from the tokens backwards: names of two bytes fit behind
-    it.
-    """
+    """Where the number of symbols could stand, from the tokens back: names of two bytes fit behind it."""
     end -= end % word
     words = memoryview(blob)[:end].cast("Q" if word == 8 else "I")
     for i in range(len(words) - 1, -1, -1):
@@ -200,9 +198,7 @@ def _addresses(blob: bytes, count: int, behind: int, n: int, word: int) -> list[
 
 
 def _relative(offsets: Sequence[int], base: int, word: int) -> list[int] | None:
-    """By the base; or, where areas of each CPU are absolute, negative ones by the base and others as they
-    are.
-    """
+    """By the base; or, where each CPU's areas are absolute, negative ones by the base, others as they are."""
     mask = U64_MAX if word == 8 else U32_MAX
     if base < 1 << (8 * word - 1) - 1:
         return None

@@ -21,9 +21,7 @@ MAX_LINES = 1 << 21
 
 
 class Symbols:
-    """Symbols sorted by address; `source` says where they are from. Each entry: (address, type as nm has it,
-    name).
-    """
+    """Symbols sorted by address, each (address, type as nm has it, name); `source` says where from."""
 
     def __init__(self, entries: Iterable[tuple[int, str, str]], source: str) -> None:
         self.source = source

@@ -27,15 +27,11 @@ WORK = (
 )  # fmt: skip
 """Exits that a kernel without work does not have."""
 NS_PER_TIME_READ = 100
-"""A guest that reads the time more often than this waits in a loop (Linux's delay_tsc: each 18
-instructions).
-"""
+"""A guest that reads the time more often waits in a loop (Linux's delay_tsc: each 18 instructions)."""
 N_DELAYING, N_IDLE = 2, 40
 """So many looks without work make it worth to examine the guest, if it delays and if it does not."""
 MAX_PAUSE = 4096
-"""A guest in which no kernel is found is examined again after 1, 2, 4 ... such looks, at last after so
-many.
-"""
+"""A guest in which no kernel is found is examined again after 1, 2, 4 ... such looks, and at last so many."""
 PANIC_STACK_LINES = 24
 EXAMINED = (EndedBy.CRASH, EndedBy.BUDGET, EndedBy.IDLE)
 
