@@ -140,7 +140,7 @@ void shadow_drop_root(struct engine *e, struct root *root)
         s->next_table[index] = s->free_table;
         s->free_table = index;
     }
-    root->stale = root->has_gib_pages = false;
+    root->stale = root->has_top = root->top_is_stale = root->has_gib_pages = false;
     root->n_stale_spans = 0;
     root->generation = 0;
     drop_mixed_of_root(e, (uint32_t)(root - s->roots));
@@ -202,7 +202,7 @@ void pv_shadow_switch(pv_vcpu *v, uint64_t key, bool keeps)
     struct root *root = root_for(e, key);
     bool same = root == &s->roots[s->current] && v->cr3 == root->table;
     s->n_switches += root != &s->roots[s->current];
-    s->n_stale += root->stale || root->n_stale_spans;
+    s->n_stale += is_stale_root(root);
     root->last_used = ++s->clock;
     s->current = (uint32_t)(root - s->roots);
     if ((!keeps && drop_stale(e, root)) || !same)

@@ -17,6 +17,7 @@
 #define ENTRY_P 1ull
 #define ENTRY_W 2ull
 #define ENTRY_U 4ull
+#define ENTRY_A 0x20ull
 #define ENTRY_AD 0x60ull
 #define ENTRY_NX (1ull << 63)
 #define ENTRY_FRAME 0x000ffffffffff000ull
@@ -45,6 +46,11 @@ struct root {
     bool stale;                /* the guest wrote to its tables: dropped at the next flush, as a load of CR3 is one */
     uint64_t stale_spans[N_STALE_SPANS]; /* likewise, but of these parts only */
     uint32_t n_stale_spans;
+    bool has_top;              /* `top` is a copy of its top table (stale.c) */
+    bool top_is_stale;         /* and the guest wrote to the table since */
+    bool is_lost[512];         /* by its entries: something was filled through one that is not as in `top` */
+    uint32_t top_frame;
+    uint64_t top[512];
     uint64_t epoch, generation;
     uint64_t last_used;
 };
@@ -54,6 +60,7 @@ struct root {
  * and a table that is used in two places, may map anything.
  */
 #define SPAN_EVERYTHING 64ull
+#define SPAN_TOP 128ull        /* the top table: what it maps is told by which of its entries change */
 static inline uint64_t span(uint64_t gva, uint32_t n_bits)
 {
     return (gva & ~((1ull << n_bits) - 1)) | n_bits;
@@ -116,7 +123,8 @@ void shadow_load_root(struct engine *e);
 
 /* --- stale.c */
 bool drop_stale(struct engine *e, struct root *root);
-void protect_tables(struct engine *e, const struct root *root, uint64_t gva, uint32_t page_shift, const uint64_t *tables,
+bool is_stale_root(const struct root *root);
+void protect_tables(struct engine *e, struct root *root, uint64_t gva, uint32_t page_shift, const uint64_t *tables,
                     uint32_t n_tables);
 
 /* --- shadow_frames.c */

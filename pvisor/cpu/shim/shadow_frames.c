@@ -135,7 +135,9 @@ static uint32_t frame_of(struct engine *e, uint64_t linear)
 /* A part of an address space is stale, until CR3 is loaded. */
 static void make_stale(struct root *root, uint64_t span)
 {
-    if (span == SPAN_EVERYTHING || root->n_stale_spans == N_STALE_SPANS)
+    if (span == SPAN_TOP && root->has_top)
+        root->top_is_stale = true;
+    else if (span == SPAN_EVERYTHING || span == SPAN_TOP || root->n_stale_spans == N_STALE_SPANS)
         root->stale = true;
     else
         root->stale_spans[root->n_stale_spans++] = span;
