@@ -4,8 +4,8 @@
 The strategy is that of a virtual TLB. An entry is filled on the fault that misses it; INVLPG drops one; what
 drops all is a change of what tables mean (CR0, CR4, EFER). A load of CR3 changes to another shadow, and both
 are kept: the engine write-protects the guest tables that a shadow was made from, and a store into one makes
-the shadow stale, so that the next load of that CR3 begins anew (cpu/shim/shadow.c). Between the store and the
-load old entries may be used, as hardware may, and the tables can be written to without a fault.
+what it maps stale, which goes at the next load of that CR3 (cpu/shim/stale.c). Between the store and the load
+old entries may be used, as hardware may, and the tables can be written to without a fault.
 
 W^X: a frame is mapped writable or executable, never both, over all its aliases. Stores stay fast in the
 engine that way, and a store into code is a fault, at which the frame's translations are forgotten.
