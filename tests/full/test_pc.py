@@ -22,7 +22,7 @@ GUESTS = (
     ("exceptions", 32), ("exceptions", 64), ("segments", 32), ("segments", 64), ("transfers", 32),
     ("transfers", 64), ("control", 32), ("control", 64), ("paging", 32), ("paging", 64), ("pae", 32),
     ("paging_large", 32), ("paging_large", 64), ("paging_top", 64), ("code", 32), ("code", 64),
-    ("code_alias", 64),
+    ("code_alias", 64), ("code_upper", 64),
     ("code_straddle", 32), ("code_straddle", 64), ("code_seasons", 32), ("code_seasons", 64),
     ("string_rounds", 32), ("string_rounds", 64), ("double_fault", 64), ("ioports", 32), ("ioports", 64),
     ("uart", 32), ("uart", 64), ("keyboard", 32), ("keyboard", 64), ("fpu", 32), ("fpu", 64),

@@ -119,6 +119,7 @@ pv_vcpu *pv_open(void *ram, uint64_t ram_bytes, void *hv, uint64_t hv_bytes, uin
     }
     catch_aborts();
     install_hooks(e);
+    spare_search_of_tlb(e);
     refresh_limit(e);
     return &e->v;
 }

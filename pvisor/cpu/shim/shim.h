@@ -127,6 +127,7 @@ bool refuse_untranslatable(struct engine *e);
 /* --- tlb.c */
 void flush_page(struct engine *e, uint64_t gva);
 void let_tlb_grow(struct engine *e);
+void spare_search_of_tlb(struct engine *e);
 
 /* --- engine.c */
 void set_segment(struct engine *e, int index, const pv_segment *segment);

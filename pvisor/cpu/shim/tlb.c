@@ -94,6 +94,25 @@ void let_tlb_grow(struct engine *e)
     pv_flush_tlb(&e->v);
 }
 
+static bool on_no_fetch(uc_engine *uc, uc_mem_type type, uint64_t address, int n_bytes, int64_t value, void *user)
+{
+    (void)uc, (void)type, (void)address, (void)n_bytes, (void)value, (void)user;
+    return false; /* as if nobody had been asked */
+}
+
+/*
+ * With each block that it translates, the engine goes through its whole TLB for entries by which a store to the
+ * block's address would go unseen. Under W^X there is none, and the lane looks for more (emu/native/blocks.c). It does
+ * so only where no memory hook covers the block's *linear* address; stores are slow where one covers their *physical*
+ * address (Unicorn 2.1.4, tb_gen_code and notdirty_write). So there is a hook of a kind that is never called behind
+ * the end of RAM, and stands there.
+ */
+void spare_search_of_tlb(struct engine *e)
+{
+    uc_hook hook;
+    unicorn.hook_add(e->uc, &hook, UC_HOOK_MEM_FETCH_PROT, (void *)on_no_fetch, e, e->ram_bytes, UINT64_MAX);
+}
+
 /* The page's translation in the engine's TLB is forgotten, and perhaps all others. */
 void flush_page(struct engine *e, uint64_t gva)
 {

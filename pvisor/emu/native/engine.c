@@ -98,6 +98,7 @@ struct engine *open_lane(void *ram, uint64_t ram_bytes, uint32_t model, void *ow
     if (opened && lane->cpu && enter_protected_mode(e) && set_firmware_msrs(e)) {
         *wrong = NULL;
         install_lane_hooks(e);
+        spare_search_of_tlb(e);
         refresh_limit(e);
         return e;
     }
