@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Virtual time: one retired instruction is one nanosecond, exits cost nothing, waiting is skipped.
 
-So the same guest with the same input sees the same times in every run. The TSC counts these nanoseconds
-(1 GHz); the wall clock begins at a fixed date.
+PAUSE waits, for 40 ns (cpu/shim/pauses.c). So the same guest with the same input sees the same times in
+every run. The TSC counts these nanoseconds (1 GHz); the wall clock begins at a fixed date.
 """
 
 from __future__ import annotations

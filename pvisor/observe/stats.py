@@ -7,12 +7,12 @@ C served it and were not timed (`--time-exits` samples them).
 
 Behind them: `unclaimed_ioports` and `unclaimed_mmio` count accesses by address where nobody answers (of
 memory, those beyond the first 1024 addresses as "elsewhere"); `idle_ns` is the part of `virtual_ns` in
-which the first virtual CPU did not run: it waited, or, for `steal_ns` of it, others ran in its stead;
-`deadlines` counts those of devices that came. `remedy` is what was done about sensitive instructions, and
-`patches` how many of them are replaced `now`, at the end, and how many `ever` were; both are null except in
-mode full. `places` are the functions, or addresses without a name, at which the first virtual CPU was left
-most often, with the reason, how often, at how many instructions, and whether those were replaced; null
-without `--time-exits`.
+which the first virtual CPU did not run: it waited, also in PAUSE, or, for `steal_ns` of it, others ran in
+its stead; `deadlines` counts those of devices that came. `remedy` is what was done about sensitive
+instructions, and `patches` how many of them are replaced `now`, at the end, and how many `ever` were; both
+are null except in mode full. `places` are the functions, or addresses without a name, at which the first
+virtual CPU was left most often, with the reason, how often, at how many instructions, and whether those
+were replaced; null without `--time-exits`.
 """
 
 from __future__ import annotations

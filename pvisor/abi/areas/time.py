@@ -25,8 +25,8 @@ TIME_GET = Hypercall(
     result="0",
     errors={EFAULT: "`time` does not point to 24 writable bytes; nothing has been written"},
     notes=(
-        "System time is virtual: one retired instruction is one nanosecond, and exits cost nothing. Two "
-        "runs of the same guest see the same times.",
+        "System time is virtual: one retired instruction is one nanosecond, PAUSE waits 40 more, and exits "
+        "cost nothing. Two runs of the same guest see the same times.",
         "The wall clock shows 2026-01-01T00:00:00Z at the start of the domain, unless pvisor is told "
         "another date, and goes at the same pace.",
         "`time` need not be aligned. Several calls in one domain see `system_ns` grow or stay, never shrink.",

@@ -296,14 +296,16 @@ static void mark_string(struct engine *e, struct slot *slot, uint64_t address, u
 }
 
 /* Looks through a block and counts it, or knows of it by its frames (known.c). NULL: it begins again. */
-static const struct slot *learn_block(struct engine *e, uint64_t address, uint32_t size, const struct slot *slot)
+static const struct slot *learn_block(struct engine *e, uint64_t address, uint32_t size, const struct slot *slot,
+                                      bool *pauses)
 {
     uint64_t key = e->block_key;
     bool may_be_known = e->shadow && !is_16bit_user_code(e);
     uint32_t insns = may_be_known ? recall_block(e, address, size) : 0;
     if (insns) {
         struct slot *known = find_slot(e, address);
-        *known = (struct slot){key, {size, insns}};
+        *pauses = insns & PAUSING;
+        *known = (struct slot){key, {size | (insns & PAUSING), insns & ~PAUSING}};
         mark_string(e, known, address, size);
         hide_changing(e, known, address, size);
         return known;
@@ -313,8 +315,9 @@ static const struct slot *learn_block(struct engine *e, uint64_t address, uint32
         return NULL;
     }
     slot = e->code ? find_changing(e, address, size, key) : count_block(e, address, size);
+    *pauses = slot && learn_pause(e, address, size);
     if (slot && may_be_known) {
-        know_block(e, address, size, slot->extent.insns);
+        know_block(e, address, size, slot->extent.insns | (*pauses ? PAUSING : 0));
         mark_string(e, find_slot(e, address), address, size);
     }
     if (slot && unlikely(is_16bit_user_code(e)))
@@ -333,10 +336,11 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
         return;
     }
     const struct slot *slot = find_slot(e, address);
+    bool pauses = slot->key == key && slot->extent.bytes == (size | PAUSING);
     if (slot->key == key && slot->extent.bytes == (size | STRING)) {
         e->v.insns += run_string_ahead(e, address, size, e->v.limit);
-    } else if (slot->key != key || slot->extent.bytes != size) {
-        slot = learn_block(e, address, size, slot);
+    } else if (!pauses && (slot->key != key || slot->extent.bytes != size)) {
+        slot = learn_block(e, address, size, slot, &pauses);
         if (!slot)
             return;
     }
@@ -346,6 +350,8 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
         look_up(e, address);
     else
         e->v.insns = insns;
+    if (pauses && e->block.insns)
+        credit_pause(e);
 }
 
 /*

@@ -109,6 +109,7 @@ struct engine {
     uint64_t generation;       /* changes when all epochs given out so far are void */
     uint64_t block_key, block_address;
     struct extent block;       /* .insns 0: none of it is credited */
+    uint64_t paused_at;        /* v.insns with a block that ends in PAUSE, while it is the current one */
     uint64_t next_tlb_growth;  /* when v.insns reaches it (tlb.c) */
     uint64_t limit_without_event; /* what v.limit would be if no event waited for IF */
     uint64_t code_page, code_epoch;

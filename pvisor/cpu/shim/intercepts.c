@@ -63,6 +63,8 @@ void serve_in_hook(struct engine *e, uint32_t reason)
     pv_exit *x = &e->v.exit;
     uint64_t rip = e->v.regs->rip, credited = e->v.insns;
     uint32_t rest = e->block.insns - insns_before(e, linear_of(e, rip));
+    uint64_t pause_ns = pause_ahead(e, rest);
+    e->v.idle_ns -= pause_ns;
     e->v.insns = credited - rest;
     open_exit(e, reason, rip, 0);
     x->in_hook = 1;
@@ -91,6 +93,7 @@ void serve_in_hook(struct engine *e, uint32_t reason)
         e->v.insns = credited - rest + 1;
         stop_in_hook(e);
     } else {
+        e->v.idle_ns += pause_ns;
         e->v.insns = credited;
     }
 }
@@ -145,7 +148,7 @@ static void read_tsc(struct engine *e, bool with_number)
 {
     uint64_t *gpr = e->v.regs->gpr;
     uint64_t rest = e->block.insns - insns_before(e, linear_of(e, e->v.regs->rip));
-    uint64_t tsc = e->v.insns - rest + e->v.idle_ns;
+    uint64_t tsc = e->v.insns - rest + e->v.idle_ns - pause_ahead(e, rest);
     gpr[RAX] = (uint32_t)tsc;
     gpr[RDX] = tsc >> 32;
     if (with_number)
@@ -160,7 +163,7 @@ static bool serve_rdtsc_quickly(struct engine *e)
     if (!handler || e->records || e->v.time_exits)
         return false;
     uint32_t rest = e->block.insns - insns_before(e, linear_of(e, e->v.regs->rip));
-    x->virtual_ns = e->v.insns - rest + e->v.idle_ns;
+    x->virtual_ns = e->v.insns - rest + e->v.idle_ns - pause_ahead(e, rest);
     if (!handler(e))
         return false;
     e->v.counters[PV_EXIT_RDTSC].count++;

@@ -115,7 +115,7 @@ static struct known_block *place_of(struct engine *e, uint64_t address, uint32_t
     return &e->shadow->known[hash >> (64 - KNOWN_BITS)];
 }
 
-/* How many instructions the block has, or 0 where that is not known. */
+/* How many instructions the block has, with PAUSING if it ends in one; or 0 where that is not known. */
 uint32_t recall_block(struct engine *e, uint64_t address, uint32_t size)
 {
     struct known_block wanted;
@@ -127,7 +127,7 @@ uint32_t recall_block(struct engine *e, uint64_t address, uint32_t size)
     return known->insns;
 }
 
-/* The block has been looked through, and has so many instructions. */
+/* The block has been looked through, and has so many instructions, as recall_block will say. */
 void know_block(struct engine *e, uint64_t address, uint32_t size, uint32_t insns)
 {
     struct known_block block;

@@ -13,7 +13,7 @@
  *   natives.c      native handlers       shadow.c, stale.c, shadow_frames.c  shadow page tables
  *   known.c, kept.c  what is still right of code that may have changed   strings.c  REP MOVS, REP STOS
  *   sensitive.c    instructions that x86 does not trap   tlb.c  one page's translation
- *   code.c         code that changes unseen
+ *   code.c         code that changes unseen   pauses.c  PAUSE takes time
  *   debug.c        the guest's breakpoints    grants.c    frames of other domains
  *   user_code.c, user_io.c  what user code may not do
  *   loops.c        LOOPE and LOOPNE         marks.c, places.c  for who watches a run
@@ -110,6 +110,7 @@ enum code_state {
 };
 #define CHANGING (1u << 31)    /* in extent.bytes: look before each run */
 #define STRING (1u << 30)      /* likewise: it may be run ahead (strings.c) */
+#define PAUSING (1u << 29)     /* likewise: it ends in PAUSE (pauses.c) */
 enum code_state look_at_code(struct engine *e, uint64_t address, uint32_t size);
 void enter_space(struct engine *e, uint64_t root);
 void close_code(struct engine *e);
@@ -222,12 +223,25 @@ void take_epoch(struct engine *e);
 /* --- tails.c */
 uint32_t insns_before(struct engine *e, uint64_t rip);
 
+/* --- pauses.c */
+enum { PAUSE_NS = 40 };
+bool learn_pause(struct engine *e, uint64_t address, uint32_t size);
+void credit_pause(struct engine *e);
+
+/* What the current block is credited with for the PAUSE at its end, if `rest` of its instructions have not run. */
+static inline uint64_t pause_ahead(struct engine *e, uint64_t rest)
+{
+    return unlikely(e->paused_at == e->v.insns) && rest ? PAUSE_NS : 0;
+}
+
 /* Gives back the instructions of the current block that did not run: those from `rip` on. */
 static inline void uncredit_from(struct engine *e, uint64_t rip)
 {
     if (!e->block.insns)
         return; /* it has been left already: a fault of the next fetch comes before the next block begins */
-    e->v.insns -= e->block.insns - insns_before(e, rip);
+    uint32_t rest = e->block.insns - insns_before(e, rip);
+    e->v.idle_ns -= pause_ahead(e, rest);
+    e->v.insns -= rest;
     e->block.insns = 0;
 }
 

@@ -7,7 +7,7 @@
 static bool block_is_kept(struct engine *e)
 {
     const struct slot *slot = find_slot(e, e->block_address);
-    return slot->key == e->block_key && slot->extent.bytes == e->block.bytes;
+    return slot->key == e->block_key && (slot->extent.bytes & ~PAUSING) == e->block.bytes;
 }
 
 /*

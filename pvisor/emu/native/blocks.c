@@ -106,13 +106,15 @@ static bool only_waits_for_if(struct engine *e, uint64_t insns)
 static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64_t address, uint32_t size, uint64_t key)
 {
     struct slot *slot = find_slot(e, address);
+    bool pauses = slot->key == key && slot->extent.bytes == (size | PAUSING);
     e->block_key = key;
-    if (slot->key != key || slot->extent.bytes != size) {
+    if (!pauses && (slot->key != key || slot->extent.bytes != size)) {
         if (hook_sites(e, address, size) || hook_loop(e, address, size)) {
             leave_block(e, address);
             return;
         }
         count_block(e, address, size);
+        pauses = learn_pause(e, address, size);
     }
     if (unlikely(!lane_tr_is_tss(e)))
         repair_tr(e); /* before user code may come by a call gate; delivery looks for itself */
@@ -124,6 +126,8 @@ static __attribute__((noinline)) void enter_with_a_look(struct engine *e, uint64
         look_up(e, address);
     else
         e->v.insns = insns;
+    if (pauses && e->block.insns)
+        credit_pause(e);
 }
 
 /* Short, with one likely branch, as the shim's own is. */
