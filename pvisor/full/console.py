@@ -9,6 +9,8 @@ Reference, where OUT2 gates the interrupt. The line's two ends differ:
 - Bytes of the host come at their virtual times, and are held back where there is no room, as by a host that
   honours flow control: they never overrun. One is received when the guest looks (at RBR or LSR) or when it
   has asked for interrupts, so none is lost that was not there to be seen. No byte comes damaged.
+- To a kernel of which it is known that its driver receives by interrupts, with the FIFOs on, the host sends
+  nothing before both is so: drivers empty the receiver when they begin, as nobody has typed yet on a PC.
 
 The state is one struct that the native handlers of native/console.c work on, too.
 """
@@ -57,13 +59,17 @@ class Uart:
 
     widest_bytes = 1
 
-    def __init__(self, output: ConsoleOutput, input: ConsoleInput, timers: Timers, irq: Line) -> None:
+    def __init__(
+        self, output: ConsoleOutput, input: ConsoleInput, timers: Timers, irq: Line, *,
+        awaits_driver: bool = False,
+    ) -> None:  # fmt: skip
         self.state: Any = ffi.new("pv_uart *")
         self._out_bytes = len(self.state.out)
         self._output = output
         self._input = input
         self._timers = timers
         self._irq = irq
+        self._awaits_driver = awaits_driver
         self.watch = InputWatch(input, timers, self._look)
         self._idle_receiver = Alarm(timers, self._look)
         self._flush_deadline = timers.own(output.flush)
@@ -79,6 +85,7 @@ class Uart:
         self._last_read = 0
         self._timed_out = False
         self._timeout_ns = NEVER
+        self._is_heard = not self._awaits_driver
         s = self.state
         s.ier = s.lcr = s.scr = 0
         s.fifos_on = s.thr_empty_pending = False
@@ -162,6 +169,7 @@ class Uart:
         if (value ^ self.state.ier) & IER_THR_EMPTY:
             self.state.thr_empty_pending = bool(value & IER_THR_EMPTY)
         self.state.ier = value
+        self._see_driver()
         if value & IER_RECEIVED:
             self._look_if_due()
         self._plan()
@@ -175,6 +183,7 @@ class Uart:
         elif not fifos_on:
             return
         self.state.fifos_on = fifos_on
+        self._see_driver()
         self._trigger_bytes = TRIGGER_BYTES[value >> 6] if fifos_on else 1
         if value & FCR_CLEAR_RECEIVER:
             self._received.clear()
@@ -261,6 +270,10 @@ class Uart:
         self._update()
         return self._last_read
 
+    def _see_driver(self) -> None:
+        s = self.state
+        self._is_heard = self._is_heard or bool(s.fifos_on and s.ier & IER_RECEIVED)
+
     def _look_if_due(self) -> None:
         if self._timers.now() >= self.state.look_ns:
             self._look()
@@ -286,7 +299,8 @@ class Uart:
     @property
     def _room(self) -> int:
         """How many bytes the host may send; in loopback none, SIN is cut off."""
-        return 0 if self.state.mcr & MCR_LOOPBACK else self._capacity - len(self._received)
+        is_open = self._is_heard and not self.state.mcr & MCR_LOOPBACK
+        return self._capacity - len(self._received) if is_open else 0
 
     def _restart_timeout(self) -> None:
         """Four characters' time at the line's speed, from now: each byte in and each read restart it."""

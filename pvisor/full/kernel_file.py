@@ -17,6 +17,8 @@ from pvisor.machine.elf import ElfImage, RawImage, Segment, read_file
 
 PVH_NOTE = ("Xen", 18)
 """XEN_ELFNOTE_PHYS32_ENTRY (xen/include/public/elfnote.h)."""
+GUEST_OS_NOTE = ("Xen", 6)
+"""XEN_ELFNOTE_GUEST_OS, likewise."""
 ENTRIES = ("auto", "pvh", "multiboot", "linux32", "linux64")
 """The boot protocols by which a kernel can be entered; `auto`: the best of those that it offers."""
 LINUX_ENTRIES = ("linux32", "linux64")
@@ -101,6 +103,18 @@ def multiboot_header(image: ElfImage, entry: str = "auto") -> Header | None:
 def is_pc_kernel(image: ElfImage) -> bool:
     """Is it a bzImage, or does it have a PVH note or a Multiboot header?"""
     return isinstance(image, LinuxImage) or image.note(*PVH_NOTE) is not None or protocol_of(image) != "pvh"
+
+
+def is_linux(image: ElfImage) -> bool:
+    """Is it a Linux kernel? Others come as a bzImage, too, but without a packed kernel in it (memtest86+).
+
+    As ELF, Linux says so to Xen (XEN_ELFNOTE_GUEST_OS), or has notes of its own (include/linux/elfnote.h).
+    """
+    if isinstance(image, LinuxImage):
+        return image.header.payload_length > 0
+    guest_os = image.note(*GUEST_OS_NOTE)
+    is_said = guest_os is not None and guest_os.desc.rstrip(b"\0") == b"linux"
+    return is_said or any(note.name == "Linux" for note in image.notes)
 
 
 def loaded_segments(image: ElfImage, entry: str = "auto") -> tuple[Segment, ...]:

@@ -68,11 +68,13 @@ class Board:
 def build_board(
     domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, mmio: MmioBus, *,
     disks: tuple[DiskImage, ...] = (), switch: Switch | None = None, at_keyboard: bool = False,
+    awaits_driver: bool = False,
 ) -> Board:  # fmt: skip
     """Put the devices on a domain's buses.
 
     `switch`: where its network card is plugged in, if it has one. `at_keyboard`: the domain's input is typed
-    on the keyboard, and the serial port gets none; otherwise it is the other way about.
+    on the keyboard, and the serial port gets none; otherwise it is the other way about. `awaits_driver`: what
+    comes to the serial port waits for a driver (console.py).
     """
     timers = domain.timers
     lines, local_apic, is_masked = _interrupts(domain, vcpu, ioports, mmio)
@@ -80,7 +82,10 @@ def build_board(
     sci, nic = shared(lines[SCI_IRQ], 2)
     _power(domain, ioports, sci)
     uart_input, key_input = (NoInput(), domain.input) if at_keyboard else (domain.input, NoInput())
-    _serial_port(domain, vcpu, ioports, lines[UART_IRQ], uart_input)
+    uart = Uart(domain.console, uart_input, timers, lines[UART_IRQ], awaits_driver=awaits_driver)
+    ioports.attach(COM1, N_IOPORTS, uart)
+    vcpu.v.device[DEVICE_CONSOLE] = uart.state
+    domain.watches.append(uart.watch)
     _keyboard(
         domain, vcpu, ioports, lines[KEYBOARD_IRQ], key_input,
         lambda: vcpu.virtual_if and not is_masked(KEYBOARD_IRQ),
@@ -150,15 +155,6 @@ def _clocks(domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, lines: list[L
     ioports.attach(rtc.IOPORT, rtc.N_IOPORTS, clock)
     vcpu.v.device[DEVICE_PIT], vcpu.v.device[DEVICE_RTC] = pit.state, clock.state
     vcpu.v.device[DEVICE_PLATFORM] = board
-
-
-def _serial_port(
-    domain: Domain, vcpu: UnicornVcpu, ioports: IoPortBus, irq: Line, input: ConsoleInput
-) -> None:
-    uart = Uart(domain.console, input, domain.timers, irq)
-    ioports.attach(COM1, N_IOPORTS, uart)
-    vcpu.v.device[DEVICE_CONSOLE] = uart.state
-    domain.watches.append(uart.watch)
 
 
 def _keyboard(

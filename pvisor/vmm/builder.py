@@ -294,8 +294,10 @@ def _attach_devices(
     has_pc_io: bool = True,
 ) -> Board:  # fmt: skip
     """A PC's devices."""
+    from pvisor.full.kernel_file import is_linux
     from pvisor.vmm.board import build_board
 
+    awaits_driver = is_linux(parts.image)
     shared = new_deadlines()
     vcpu.v.device[DEVICE_DEADLINES] = shared
     timers = domain.timers = Timers(lambda: vcpu.virtual_ns, shared=shared)
@@ -304,7 +306,9 @@ def _attach_devices(
     timers.run_natively = vcpu.run_deadlines
     config = parts.config
     if not has_pc_io:
-        return build_board(domain, vcpu, ioports, mmio, at_keyboard=config.screen)
+        return build_board(
+            domain, vcpu, ioports, mmio, at_keyboard=config.screen, awaits_driver=awaits_driver
+        )
     if len(config.disks) > 1:
         raise UsageError("--disk: the PC has one drive; give one file")
     disks = tuple(DiskImage(disk.path, read_only=disk.read_only) for disk in config.disks)
@@ -313,4 +317,7 @@ def _attach_devices(
     switch = parts.switch or Switch() if config.net else None
     if switch is not None:
         parts.owned.callback(switch.detach_machine, timers)
-    return build_board(domain, vcpu, ioports, mmio, disks=disks, switch=switch, at_keyboard=config.screen)
+    return build_board(
+        domain, vcpu, ioports, mmio,
+        disks=disks, switch=switch, at_keyboard=config.screen, awaits_driver=awaits_driver,
+    )  # fmt: skip

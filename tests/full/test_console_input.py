@@ -7,7 +7,7 @@ import pytest
 
 from pvisor.full.console import BAUD_CLOCK_HZ
 from pvisor.machine.console import POLL_NS
-from tests.full.uart_rig import FCR, IER, IIR, LCR, LSR, MCR, RBR, THR, TIMEOUT_NS, Rig
+from tests.full.uart_rig import FCR, IER, IIR, LCR, LSR, MCR, MSR, RBR, THR, TIMEOUT_NS, Rig
 from tests.machine.typed import Live, Typed
 
 
@@ -46,6 +46,46 @@ def test_switching_the_fifos_loses_what_was_received() -> None:
     assert rig.get(LSR) & 1
     rig.put(FCR, 0)
     assert not rig.get(LSR) & 1
+
+
+def begin_as_linux_does(rig: Rig) -> None:
+    """Its 8250 driver: is there a UART, what can it; then the start, which empties and reads the receiver."""
+    rig.put(IER, 0, 0x0F, 0)
+    rig.put(MCR, 0x1A, 0x0B)
+    rig.put(FCR, 1, 7, 0)
+    for register in (LSR, RBR, IIR, MSR):
+        rig.get(register)
+    rig.put(LCR, 0x03)
+    rig.put(IER, 5)
+    rig.put(FCR, 1, 0x81)
+
+
+@pytest.mark.parametrize("awaits_driver", (False, True))
+def test_a_driver_that_begins(awaits_driver: bool) -> None:
+    """Unlike the host of another kernel, that of one with such a driver waits for it."""
+    rig = Rig(Typed(b"abcdef"), awaits_driver=awaits_driver)
+    rig.clock.advance(10_000)
+    if awaits_driver:
+        assert not rig.get(LSR) & 1 and rig.get(RBR) == 0
+    begin_as_linux_does(rig)
+    rig.clock.advance(10_000_000)
+    assert rig.irq
+    assert rig.receive(6).rstrip(b"\0") == (b"abcdef" if awaits_driver else b"def")
+
+
+def test_it_is_heard_once_and_for_all() -> None:
+    """A driver masks interrupts while it prints; what has come meanwhile can be read. A reset begins anew."""
+    rig = Rig(Typed(b"abc"), awaits_driver=True)
+    begin_as_linux_does(rig)
+    rig.put(IER, 0)
+    rig.clock.advance(1000)
+    assert rig.get(LSR) & 1
+    assert rig.get(RBR) == ord("a")
+    rig.uart.reset()
+    rig.clock.advance(1000)
+    assert not rig.get(LSR) & 1
+    begin_as_linux_does(rig)
+    assert rig.receive(2) == b"bc"
 
 
 def test_a_full_receiver_holds_the_host_back() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pvisor.errors import GuestRefused, UsageError
-from pvisor.full.kernel_file import is_pc_kernel, pvh_entry, read_image
+from pvisor.full.kernel_file import is_linux, is_pc_kernel, pvh_entry, read_image
 from pvisor.machine.elf import RawImage
 from pvisor.vmm.builder import mode_of
+from tests.full.bzimages import bzimage
 from tests.full.kernels import MIB, elf32, header, pvh_elf
-from tests.machine.elf_bytes import Elf, Part
+from tests.machine.elf_bytes import PT_NOTE, Elf, Part, note
 
 BOOT_SECTOR = bytes(510) + b"\x55\xaa"
 MULTIBOOT2 = b"\xd6\x50\x52\xe8" + bytes(12)
@@ -80,3 +81,25 @@ def test_the_mode_by_the_file(tmp_path: Path) -> None:
         mode_of(read_image(path), "auto")
     with pytest.raises(GuestRefused, match="a Multiboot 2 kernel, which is not supported"):
         pvh_entry(read_image(path))
+
+
+def _with_note(name: bytes, note_type: int, desc: bytes) -> bytes:
+    return pvh_elf(Part(b"\xf4" * 8), Part(note(name, note_type, desc), kind=PT_NOTE, flags=4))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (bzimage(payload_offset=0x100, payload_length=0x100), True),
+        (bzimage(), False),  # memtest86+ has no packed kernel in it
+        (pvh_elf(), False),
+        (_with_note(b"Linux", 0x100, b"6.1.0-56-cloud-amd64\0"), True),
+        (_with_note(b"Xen", 6, b"linux\0"), True),
+        (_with_note(b"Xen", 6, b"FreeBSD\0"), False),
+        (header(0x1_0003, MIB, MIB, 0, 0, MIB + 32) + b"\xf4", False),
+    ],
+)
+def test_what_is_linux(tmp_path: Path, content: bytes, expected: bool) -> None:
+    path = tmp_path / "kernel"
+    path.write_bytes(content)
+    assert is_linux(read_image(path)) is expected

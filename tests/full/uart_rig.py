@@ -18,11 +18,13 @@ TIMEOUT_NS = 4 * 10 * 16 * 10**9 // BAUD_CLOCK_HZ
 class Rig:
     """A UART on a clock; the levels that its line was set to, where they changed."""
 
-    def __init__(self, input: ConsoleInput | None = None) -> None:
+    def __init__(self, input: ConsoleInput | None = None, *, awaits_driver: bool = False) -> None:
         self.clock = HandClock()
         self.output = ConsoleOutput()
         self.levels = [False]
-        self.uart = Uart(self.output, input or Typed(), self.clock.timers, self._line)
+        self.uart = Uart(
+            self.output, input or Typed(), self.clock.timers, self._line, awaits_driver=awaits_driver
+        )
 
     def _line(self, level: bool) -> None:
         if level != self.levels[-1]:

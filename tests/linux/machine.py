@@ -24,9 +24,6 @@ QEMU = (
 )
 """A PC as much like pvisor's as QEMU has one: no HPET, no graphics card."""
 
-LOST = "#" * 70
-"""A first line that says nothing: the driver resets the port, and with it what was typed until then."""
-
 _HOST_KEYS = ("wall_ns", "first_to_last_byte_ns", "repair")
 
 
@@ -42,10 +39,9 @@ class Booted:
 
     @property
     def answers(self) -> str:
-        """The console from the first prompt on, without what was typed in vain."""
+        """The console from the first prompt on."""
         _, _, rest = self.console.partition("\ninit: a shell on ")
-        kept = [line for line in rest.split("\n")[1:] if not line.removeprefix(PROMPT).startswith("##")]
-        return "\n".join(kept)
+        return "\n".join(rest.split("\n")[1:])
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +88,7 @@ def boot(
     """Boot, type lines, and wait for the end. The statistics lie beside the initramfs."""
     stats = initrd.with_name(f"stats-{mode}.json")
     words = run_options(initrd, mode, cmdline, memory, [*options, "--stats", stats])
-    typed = "".join(f"{line}\n" for line in (LOST, *lines))
+    typed = "".join(f"{line}\n" for line in lines)
     done = subprocess.run(
         command(*words),
         input=typed.encode(),
