@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from pvisor.cpu.exits import ExitReason
 from pvisor.cpu.vcpu import CS, DS, ES, FS, GS, SS, Segment
 from pvisor.domain.outcome import EndedBy
@@ -22,13 +17,6 @@ INVLPG_PAGE = b"\x0f\x01\x3c\x25" + PAGE.to_bytes(4, "little")
 CALL_PAGE = b"\xb9" + PAGE.to_bytes(4, "little") + b"\xff\xd1"
 READ_PAGE = b"\xa0" + PAGE.to_bytes(8, "little")
 HLT, SPIN = b"\xf4", b"\xeb\xfe"
-
-
-@pytest.fixture(params=("native", "python"))
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostileMachine]:
-    hostile = HostileMachine(tmp_path, tier=request.param)
-    yield hostile
-    hostile.close()
 
 
 def go_on(machine: HostileMachine, at: int, cpl: int) -> EndedBy:

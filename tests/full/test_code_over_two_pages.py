@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pvisor.cpu.exits import ExitReason
@@ -19,13 +16,6 @@ STORE = b"\xc6\x04\x25"
 """mov byte [address], value"""
 PUSH_RAX, PUSHF, HLT, NOP = b"\x50", b"\x9c", b"\xf4", b"\x90"
 POP_RBX_RET = b"\x5b\xc3"
-
-
-@pytest.fixture(params=("native", "python"))
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostileMachine]:
-    hostile = HostileMachine(tmp_path, tier=request.param)
-    yield hostile
-    hostile.close()
 
 
 def store(address: int, value: bytes) -> bytes:

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pvisor.cpu.exits import ExitReason
@@ -22,13 +19,6 @@ AS_THE_ENGINE_READS_IT = (
     bytes.fromhex("0f 72 a1 11"), bytes.fromhex("64 0f 73 41 11"), bytes.fromhex("f0 0f 71 62 cb"),
 )  # fmt: skip
 """Forms with a memory operand that the manual does not have: the engine runs them without a displacement."""
-
-
-@pytest.fixture(params=("native", "python"))
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HostileMachine]:
-    hostile = HostileMachine(tmp_path, tier=request.param)
-    yield hostile
-    hostile.close()
 
 
 def enter_user(machine: HostileMachine, bits: int, code: bytes) -> None:

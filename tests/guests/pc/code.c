@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Code that changes: itself, its neighbour, another page, through another address, and right after it was written. */
-#include "pc.h"
+#include "code.h"
 
 static uint8_t page[3 * 4096] __attribute__((aligned(4096)));
-typedef unsigned function(void);
-
-/* mov $value, %eax; ret */
-static void write_function(volatile uint8_t *at, uint32_t value)
-{
-    at[0] = 0xb8;
-    for (unsigned i = 0; i < 4; i++)
-        at[1 + i] = (uint8_t)(value >> 8 * i);
-    at[5] = 0xc3;
-}
-
-static void fill(volatile uint8_t *at, const char *bytes, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        at[i] = (uint8_t)bytes[i];
-}
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Code that is changed through another address than the one it runs at. */
-#include "pc.h"
+#include "code.h"
 
 enum { P = 1, W = 2 };
 #define HIGH ((volatile uint8_t *)0x40000000)
@@ -8,15 +8,6 @@ enum { P = 1, W = 2 };
 extern uint64_t table3[512];
 static uint64_t directory[512] __attribute__((aligned(4096))), table[512] __attribute__((aligned(4096)));
 static uint8_t page[4096] __attribute__((aligned(4096)));
-typedef unsigned function(void);
-
-static void write_function(volatile uint8_t *at, uint32_t value)
-{
-    at[0] = 0xb8;
-    for (unsigned i = 0; i < 4; i++)
-        at[1 + i] = (uint8_t)(value >> 8 * i);
-    at[5] = 0xc3;
-}
 
 int main(void)
 {

@@ -3,22 +3,11 @@
  * Code that is changed for a while, then runs for long as it is, then is changed again: as a kernel patches itself. The
  * function that changes it lies in the same page as often as not.
  */
-#include "pc.h"
+#include "code.h"
 
-typedef unsigned function(void);
 typedef void writer(volatile uint8_t *at, uint8_t value);
 
 static uint8_t pages[3][4096] __attribute__((aligned(4096)));
-
-/* mov $value, %eax; ret */
-static function *write_function(volatile uint8_t *at, uint32_t value)
-{
-    at[0] = 0xb8;
-    for (unsigned i = 0; i < 4; i++)
-        at[1 + i] = (uint8_t)(value >> 8 * i);
-    at[5] = 0xc3;
-    return (function *)at;
-}
 
 /* Stores its second argument through its first, by an instruction in the page itself. */
 static writer *write_writer(uint8_t *at)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Code that changes in the upper half of the address space, where kernels run, by linear addresses far from physical ones. */
-#include "pc.h"
+#include "code.h"
 
 enum { P = 1, W = 2, PAGE = 4096 };
 #define NX (1ull << 63)
@@ -11,26 +11,10 @@ static struct {
     uint64_t third[512], second[512], first[512];
 } tables __attribute__((aligned(PAGE)));
 static uint8_t frame[2][PAGE] __attribute__((aligned(PAGE)));
-typedef unsigned function(void);
 
 static void map(unsigned page, const uint8_t *to, uint64_t rights)
 {
     *(volatile uint64_t *)&tables.first[page] = (word)to | P | rights;
-}
-
-/* mov $value, %eax; ret */
-static void write_function(volatile uint8_t *at, uint32_t value)
-{
-    at[0] = 0xb8;
-    for (unsigned i = 0; i < 4; i++)
-        at[1 + i] = (uint8_t)(value >> 8 * i);
-    at[5] = 0xc3;
-}
-
-static void fill(volatile uint8_t *at, const char *bytes, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        at[i] = (uint8_t)bytes[i];
 }
 
 static unsigned run(volatile uint8_t *at)

@@ -3,20 +3,12 @@
  * Code that changes under a user's feet: written by the kernel, by the user, by another address, by another
  * address space, within one loop and by the instruction before. x86 needs no flush; a jump or less is enough.
  */
+#include "code.h"
 #include "pages.h"
 #include "user.h"
 
 static uint8_t frames[4][PAGE] __attribute__((aligned(PAGE)));
 static struct space other;
-
-/* mov $value, %eax; ret */
-static void write_function(volatile uint8_t *at, uint32_t value)
-{
-    at[0] = 0xb8;
-    for (unsigned i = 0; i < 4; i++)
-        at[1 + i] = (uint8_t)(value >> 8 * i);
-    at[5] = 0xc3;
-}
 
 static word run(word at)
 {
