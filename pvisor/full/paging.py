@@ -8,7 +8,8 @@ what it maps stale, which goes at the next load of that CR3 (cpu/shim/stale.c). 
 old entries may be used, as hardware may, and the tables can be written to without a fault.
 
 W^X: a frame is mapped writable or executable, never both, over all its aliases. Stores stay fast in the
-engine that way, and a store into code is a fault, at which the frame's translations are forgotten.
+engine that way, and a store into code is a fault, after which the frame is data. Its translations are
+compared with it when it is executed again (cpu/shim/kept.c).
 
 The policy is here: may this access be, and what may the entry allow? Its native twin is native/paging.c.
 Twin of para/paging.py, where the guest's own tables are in CR3.
